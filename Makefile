@@ -1,0 +1,5 @@
+.PHONY: demo test check fix lock
+demo test check lock:
+	scripts/$@
+fix:
+	scripts/check --fix

@@ -1,0 +1,6 @@
+"""``python -m lameduck``."""
+
+from lameduck.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,86 @@
+"""The command line: one file per command, imported only when it is the one that runs.
+
+Law: a command module has ``configure(parser)`` and ``run(arguments) -> int``; it decides nothing that a library user
+could not have decided. Errors for people leave as one line on standard error with their exit code, anything else is our
+own bug, says so, and exits with 70.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from lameduck import __version__
+from lameduck.core.errors import ExitCode, LameduckError
+
+COMMANDS = {
+    "prove": "load + rollouts + observation: the verdict, its findings, the report",
+    "demo": "the prediction service's story, act by act, from failing to proven",
+    "load": "the load engine alone",
+    "completion": "print a completion script for bash, zsh or tcsh",
+}
+"""Every command and its line in the help; the module of the same name has the rest."""
+
+
+def command_parser(name: str) -> argparse.ArgumentParser:
+    """The parser of one command, with ``run`` set to the function that does it."""
+    module = import_module(f"lameduck.cli.{name}")
+    parser = argparse.ArgumentParser(
+        prog=f"lameduck {name}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.configure(parser)
+    parser.set_defaults(run=module.run)
+    return parser
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = "\n".join(f"  {name:<{width}}  {line}" for name, line in COMMANDS.items())
+    return (
+        "usage: lameduck COMMAND [OPTIONS]\n\n"
+        "Proves that a Kubernetes rollout loses no request, or says which were lost, why, and the patch that mends it.\n\n"
+        f"commands:\n{lines}\n\n"
+        "  lameduck COMMAND --help   everything about one command\n"
+        "  lameduck --version\n\n"
+        "exit codes: 0 proven or clean, 1 failed or findings, 2 usage, 3 inconclusive, 4 environment, 70 our own bug\n"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code of the process."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in {"-h", "--help", "help"}:
+        print(_overview(), end="")
+        return ExitCode.OK if words else ExitCode.USAGE
+    if words[0] in {"-V", "--version"}:
+        print(f"lameduck {__version__}")
+        return ExitCode.OK
+    name, rest = words[0], words[1:]
+    if name not in COMMANDS:
+        print(_unknown(name), file=sys.stderr)
+        return ExitCode.USAGE
+    try:
+        arguments = command_parser(name).parse_args(rest)
+        return int(arguments.run(arguments))
+    except LameduckError as error:
+        print(f"lameduck: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe has gone: not an error of anybody's
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+
+
+def _unknown(name: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, COMMANDS, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else " 'lameduck --help' lists them."
+    return f"lameduck: no command '{name}'.{hint}"

@@ -1,0 +1,98 @@
+"""The ports through which a proof touches the world: a cluster to disrupt and watch, a dialer to reach it.
+
+Law: an implementation reports what it sees through the `Observer` it was given, in the order it saw it, with its own
+receive clock (CLOCK_MONOTONIC, ns), and never decides anything about the verdict.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from lameduck.core.timeline import Observation
+
+Observer = Callable[[Observation], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where one new connection goes: an unconnected, non-blocking socket and the address to connect it to.
+
+    ``pod`` is the pod that was chosen ("" if the dialer cannot know). ``socket`` is None where there is no usable
+    endpoint and the packet would be rejected: the engine books that as refused, and no pod is to blame.
+    """
+
+    socket: socket.socket | None
+    address: tuple[str, int]
+    pod: str = ""
+
+
+class Dialer(Protocol):
+    """Decides, for each new connection, where it goes. Called on the event loop: it must not block."""
+
+    def dial(self) -> Route:
+        """The route of the next connection."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """A pod as the live view shows it."""
+
+    name: str
+    stage: str
+    """One of: starting, not ready, ready, terminating, stopping (after the stop signal), exited, gone."""
+    since: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFacts:
+    """What is known before anything is disrupted; it goes into the run file and the report."""
+
+    kind: str
+    """``local`` or ``kubernetes``."""
+    name: str
+    replicas: int
+    grace: int
+    """The grace period in nanoseconds."""
+    pre_stop: str = ""
+    """The preStop hook in words, "" for none."""
+    pre_stop_delay: int = 0
+    """How long the preStop hook delays the stop signal, where its text says so (ns)."""
+    address: str = ""
+    """Where any client can reach the Service."""
+    notes: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Cluster(Protocol):
+    """A workload behind a Service that can be disrupted and watched."""
+
+    async def start(self) -> ClusterFacts:
+        """Bring the workload up (or check that it is): returns when every replica is ready.
+
+        Raises `UsageError` or `EnvironmentFault` when it cannot be.
+        """
+        ...
+
+    def dialer(self) -> Dialer:
+        """How the engine reaches the Service."""
+        ...
+
+    def pods(self) -> tuple[PodView, ...]:
+        """The pods as they are now, oldest first."""
+        ...
+
+    async def disrupt(self, number: int) -> bool:
+        """Do the planned disruption once and wait for its end: every old pod gone, every replacement ready.
+
+        False (and a DISRUPTION_FAILED observation) when it did not finish within its deadline.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Leave nothing behind. Safe to call at any time, also twice."""
+        ...

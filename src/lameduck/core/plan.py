@@ -1,0 +1,99 @@
+"""What a run is going to do, decided before anything is touched.
+
+Law: a plan is data. It holds no secret (header values that came from the environment are named, not stored) and can be
+written into the run file and printed by ``--dry-run``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from lameduck.core.exchange import Lane
+from lameduck.core.instants import SECOND
+
+
+class ArrivalProcess(StrEnum):
+    """How the intended starts are spread over time."""
+
+    CONSTANT = "constant"
+    POISSON = "poisson"
+    RAMP = "ramp"
+    """Linear from `TrafficPlan.ramp_from` to `TrafficPlan.rate` over the duration."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyExpectation:
+    """What the answer's body must hold: exactly one of the three is set."""
+
+    contains: str = ""
+    matches: str = ""
+    """A regular expression, searched in the body read as UTF-8."""
+    pointer: str = ""
+    """A JSON pointer (RFC 6901); the value there must equal `equals` (JSON)."""
+    equals: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestShape:
+    """One kind of request, and its share of all requests (shares need not add up to 1)."""
+
+    method: str = "GET"
+    path: str = "/"
+    headers: tuple[tuple[str, str], ...] = ()
+    secret_headers: tuple[tuple[str, str], ...] = ()
+    """(header name, environment variable): the value is read when the run starts and never stored."""
+    body: bytes = b""
+    weight: float = 1.0
+    expect_status: tuple[range, ...] = (range(200, 300),)
+    expect_body: BodyExpectation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficPlan:
+    """The load: arrival rate in requests per second over all lanes, time-outs in nanoseconds."""
+
+    rate: float = 100.0
+    arrivals: ArrivalProcess = ArrivalProcess.CONSTANT
+    ramp_from: float = 0.0
+    duration: int = 10 * SECOND
+    """The least time under load, in nanoseconds."""
+    lanes: tuple[tuple[Lane, float], ...] = ((Lane.NEW, 0.5), (Lane.REUSE, 0.5))
+    """Each lane's share of the rate."""
+    requests: tuple[RequestShape, ...] = field(default=(RequestShape(),))
+    connect_timeout: int = 5 * SECOND
+    timeout: int = 10 * SECOND
+    """From the actual start to the last byte."""
+    look: bool = True
+    """Look at a kept-alive socket before reusing it, as good clients do."""
+    served_by_header: str = "x-served-by"
+    seed: int = 1
+
+
+class Disruption(StrEnum):
+    """What is done to the workload."""
+
+    ROLLOUT = "rollout"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class DisruptionPlan:
+    """What is done to the workload, how often, and how long one may take (nanoseconds)."""
+
+    kind: Disruption = Disruption.ROLLOUT
+    times: int = 3
+    deadline: int = 600 * SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Traffic and disruptions of one run."""
+
+    traffic: TrafficPlan
+    disruption: DisruptionPlan
+    settle: int = 1 * SECOND
+    """Load whose results are discarded, at the start."""
+    baseline: int = 5 * SECOND
+    """The least baseline; it also lasts for `baseline_requests` requests."""
+    baseline_requests: int = 500

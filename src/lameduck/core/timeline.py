@@ -1,0 +1,116 @@
+"""What happened to each pod, folded from observations.
+
+Law: folding is a pure function of the observations, in the order they were received; the *first* mark of a milestone
+counts (the API rewrites deletionTimestamp at the very end), and a mark carries how exactly its time is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Milestone(StrEnum):
+    """The moments of a pod's life that decide what happens to a request."""
+
+    CREATED = "created"
+    STARTED = "started"
+    """The first process of the pod's first container runs."""
+    LISTENING = "listening"
+    READY = "ready"
+    """The pod's condition Ready became true."""
+    ENDPOINT_READY = "endpoint_ready"
+    DELETION_REQUESTED = "deletion_requested"
+    ENDPOINT_NOT_READY = "endpoint_not_ready"
+    """Its endpoint's condition ready became false (detail: serving, terminating)."""
+    PRESTOP_STARTED = "prestop_started"
+    PRESTOP_FINISHED = "prestop_finished"
+    """Detail: ok (bool), message, kind."""
+    STOP_SIGNAL = "stop_signal"
+    """Detail: signal, pid1 (name), caught, ignored, is_shell (of the first process, where known)."""
+    LISTENER_CLOSED = "listener_closed"
+    EXITED = "exited"
+    """The first process ended (detail: code; 128+n for a signal n)."""
+    KILLED = "killed"
+    """SIGKILL was sent at the end of the grace period."""
+    GONE = "gone"
+    """The pod object is deleted."""
+
+
+class Event(StrEnum):
+    """Observations that are not a milestone of one pod."""
+
+    DISRUPTION_REQUESTED = "disruption_requested"
+    DISRUPTION_COMPLETED = "disruption_completed"
+    DISRUPTION_FAILED = "disruption_failed"
+    """It did not finish within its deadline (detail: why)."""
+    ROUTES_CHANGED = "routes_changed"
+    """A node's table came into force (detail: pods)."""
+    WATCH_GAP = "watch_gap"
+    """Blind from `detail.start` to `at`; closed by a relist (`detail.relist` true) or a resumed watch."""
+    POD_FACT = "pod_fact"
+    """Anything else worth keeping of a pod; `detail` is merged into its facts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One thing that was seen, at an instant (ns), as exactly as ``precision`` (ns), by ``source``."""
+
+    at: int
+    what: Milestone | Event
+    subject: str
+    """The pod's name, or the disruption's number."""
+    precision: int = 0
+    source: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """When a milestone was reached: instant and precision in nanoseconds, and who says so."""
+
+    at: int
+    precision: int
+    source: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PodHistory:
+    """One pod's life: its marks, and the facts that were noted on the way."""
+
+    name: str
+    marks: Mapping[Milestone, Mark]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def at(self, milestone: Milestone) -> int | None:
+        """The instant of a milestone, or None where it was not seen."""
+        mark = self.marks.get(milestone)
+        return None if mark is None else mark.at
+
+    @property
+    def exit_code(self) -> int | None:
+        """The first process's exit code, where it was seen."""
+        mark = self.marks.get(Milestone.EXITED)
+        return None if mark is None else mark.detail.get("code")
+
+    @property
+    def terminated(self) -> bool:
+        """Whether its deletion was requested during the run."""
+        return Milestone.DELETION_REQUESTED in self.marks
+
+
+def fold(observations: Iterable[Observation]) -> dict[str, PodHistory]:
+    """Each pod's history by name, in the order in which the pods were first seen."""
+    marks: dict[str, dict[Milestone, Mark]] = {}
+    facts: dict[str, dict[str, Any]] = {}
+    for seen in observations:
+        if isinstance(seen.what, Milestone):
+            pod = marks.setdefault(seen.subject, {})
+            pod.setdefault(seen.what, Mark(seen.at, seen.precision, seen.source, seen.detail))
+        elif seen.what is Event.POD_FACT:
+            marks.setdefault(seen.subject, {})
+            facts.setdefault(seen.subject, {}).update(seen.detail)
+    return {name: PodHistory(name, pod, facts.get(name, {})) for name, pod in marks.items()}

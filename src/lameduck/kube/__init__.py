@@ -1,0 +1,1 @@
+"""The Cluster port over a real cluster."""

@@ -1,0 +1,1 @@
+"""The load engine: open loop, no retries, every exchange kept."""

@@ -1,0 +1,1 @@
+"""Pure: manifests, Dockerfiles and shell scripts as models that know their lines and columns."""

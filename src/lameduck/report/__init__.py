@@ -1,0 +1,1 @@
+"""Pure: a proof in, text out."""
