@@ -17,9 +17,6 @@ from lameduck import __version__
 from lameduck.core.errors import ExitCode, LameduckError
 
 COMMANDS = {
-    "prove": "load + rollouts + observation: the verdict, its findings, the report",
-    "demo": "the prediction service's story, act by act, from failing to proven",
-    "load": "the load engine alone",
     "completion": "print a completion script for bash, zsh or tcsh",
 }
 """Every command and its line in the help; the module of the same name has the rest."""
@@ -44,7 +41,8 @@ def _overview() -> str:
     lines = "\n".join(f"  {name:<{width}}  {line}" for name, line in COMMANDS.items())
     return (
         "usage: lameduck COMMAND [OPTIONS]\n\n"
-        "Proves that a Kubernetes rollout loses no request, or says which were lost, why, and the patch that mends it.\n\n"
+        "Proves that a Kubernetes rollout loses no request,\n"
+        "or says which were lost, why, and the patch that mends it.\n\n"
         f"commands:\n{lines}\n\n"
         "  lameduck COMMAND --help   everything about one command\n"
         "  lameduck --version\n\n"
