@@ -1,0 +1,40 @@
+"""PID 1 does not wait for the server to finish (LD404, interrupted-wait).
+
+What it finds
+    One wait after a trap that forwards, or a second one that set -e never reaches.
+
+Why it loses requests
+    The signal is forwarded, but a trapped signal makes wait return at once; the script ends, it was PID 1, and the
+    kernel kills the server.
+
+Fix and its safety
+    The proven wait loop, together with a preStop delay.
+
+When not to care
+    A wait inside the handler is right.
+
+Evidence
+    POSIX, wait: a trapped signal makes it return above 128. Measured: dead after 30 ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lameduck.core.finding import Defect, Fix, Severity
+from lameduck.defects.snippets import WAIT_LOOP, script_and_window
+
+DEFECT = Defect(
+    "LD404",
+    "interrupted-wait",
+    "PID 1 does not wait for the server to finish",
+    "The signal is forwarded, but a trapped signal makes wait return at once; the script ends, it was PID 1, "
+    "and the kernel kills the server.",
+    Severity.ERROR,
+)
+
+
+def proof_fix(facts: Mapping[str, Any]) -> Fix | None:
+    """The proven wait loop together with the drain window; facts: as LD101, and ``shell``."""
+    return script_and_window(WAIT_LOOP, "wait until the server has ended, and wait before the stop signal", facts)
