@@ -7,11 +7,14 @@ receive clock (CLOCK_MONOTONIC, ns), and never decides anything about the verdic
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
+from lameduck.core.run import ClusterFacts
 from lameduck.core.timeline import Observation
+
+__all__ = ["Cluster", "ClusterFacts", "Dialer", "Observer", "PodView", "Route"]
 
 Observer = Callable[[Observation], None]
 
@@ -46,26 +49,6 @@ class PodView:
     """One of: starting, not ready, ready, terminating, stopping (after the stop signal), exited, gone."""
     since: int
     detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterFacts:
-    """What is known before anything is disrupted; it goes into the run file and the report."""
-
-    kind: str
-    """``local`` or ``kubernetes``."""
-    name: str
-    replicas: int
-    grace: int
-    """The grace period in nanoseconds."""
-    pre_stop: str = ""
-    """The preStop hook in words, "" for none."""
-    pre_stop_delay: int = 0
-    """How long the preStop hook delays the stop signal, where its text says so (ns)."""
-    address: str = ""
-    """Where any client can reach the Service."""
-    notes: tuple[str, ...] = ()
-    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Cluster(Protocol):

@@ -1,0 +1,69 @@
+"""When requests were at risk.
+
+Law (docs/verdict.md, "Windows"): a termination's *exposed window* runs from its deletion − 0.1 s to the later of the
+pod's end and 3 s after its endpoint stopped being ready; the *baseline* runs from the end of the settling time to the
+first disruption. Bounds and the lag are judged over exposed windows only: baseline requests were never at risk.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from lameduck.core.instants import MILLISECOND, SECOND
+from lameduck.core.timeline import Milestone, PodHistory
+
+BEFORE_DELETION = 100 * MILLISECOND
+AFTER_NOT_READY = 3 * SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """From ``start`` to ``end`` (instants, ns), both included."""
+
+    start: int
+    end: int
+
+    def __contains__(self, at: int) -> bool:
+        return self.start <= at <= self.end
+
+    @property
+    def length(self) -> int:
+        """Its length in nanoseconds."""
+        return self.end - self.start
+
+
+def exposed(pod: PodHistory, end: int) -> Window | None:
+    """The exposed window of one pod's termination, or None where its deletion was not seen.
+
+    ``end`` is the end of observation: it stands for milestones that never came.
+    """
+    deletion = pod.at(Milestone.DELETION_REQUESTED)
+    if deletion is None:
+        return None
+    not_ready, gone = pod.at(Milestone.ENDPOINT_NOT_READY), pod.at(Milestone.GONE)
+    last = end if gone is None or not_ready is None else max(gone, not_ready + AFTER_NOT_READY)
+    return Window(deletion - BEFORE_DELETION, last)
+
+
+class Windows:
+    """Whether an instant lies in any of some windows, in logarithmic time."""
+
+    def __init__(self, windows: Iterable[Window]) -> None:
+        self.merged = _merge(sorted(windows, key=lambda window: window.start))
+        self._starts = [window.start for window in self.merged]
+
+    def __contains__(self, at: int) -> bool:
+        place = bisect_right(self._starts, at) - 1
+        return place >= 0 and at <= self.merged[place].end
+
+
+def _merge(windows: Sequence[Window]) -> list[Window]:
+    merged: list[Window] = []
+    for window in windows:
+        if merged and window.start <= merged[-1].end:
+            merged[-1] = Window(merged[-1].start, max(merged[-1].end, window.end))
+        else:
+            merged.append(window)
+    return merged

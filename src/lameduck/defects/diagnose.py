@@ -1,0 +1,249 @@
+"""Why each request was lost: the ordered table of docs/verdict.md, "Which evidence decides".
+
+Law: the first rule that matches decides, and a rule matches only on evidence; where a pod is one of several candidates
+the cause is decided only if every candidate gives the same one. What no rule explains is LD999, with what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lameduck.core.exchange import Exchange, Kind, Stage
+from lameduck.core.finding import Confidence
+from lameduck.core.instants import MILLISECOND, SECOND, human
+from lameduck.core.join import Joined, Tie, stage_of_life
+from lameduck.core.timeline import Milestone, PodHistory
+from lameduck.defects.evidence import Evidence
+
+NEAR = 100 * MILLISECOND
+BROKEN_HOOK = 500 * MILLISECOND
+"""A preStop that failed this soon after the deletion never delayed anything."""
+LONG_STREAM = 5 * SECOND
+
+CUT = frozenset({Kind.CLOSED, Kind.RESET, Kind.TRUNCATED})
+WRONG = frozenset({Kind.BAD_STATUS, Kind.BAD_BODY})
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What a rule decided, and the evidence that decided it (for one exchange; groups share it)."""
+
+    code: str
+    symptom: str
+    because: str
+    confidence: Confidence = Confidence.CERTAIN
+
+
+Rule = Callable[[Joined, PodHistory, Evidence], Cause | None]
+
+
+def diagnose(case: Joined, evidence: Evidence) -> Cause:
+    """The cause of one failed exchange."""
+    exchange = case.exchange
+    if (race := _steady_race(case)) is not None:
+        return race
+    if evidence.broken_before(exchange) or exchange.intended_start in evidence.baseline:
+        return Cause("LD915", "LD915", "failures of this kind were there, as often, before anything was disrupted")
+    if case.tie is Tie.NO_ENDPOINT:
+        return _no_endpoint(case, evidence)
+    causes = [_first(case, pod, evidence) for pod in case.pods]
+    if causes and all((c.code, c.symptom) == (causes[0].code, causes[0].symptom) for c in causes):
+        return causes[0]
+    if not causes:
+        return _unexplained("no pod could be tied to it: no header named one and no pod was there to be routed to")
+    return _unexplained(f"it belongs to one of {len(case.pods)} pods, and they give different causes")
+
+
+def _unexplained(missing: str) -> Cause:
+    return Cause("LD999", "LD999", missing, Confidence.POSSIBLE)
+
+
+def _steady_race(case: Joined) -> Cause | None:
+    """Rule b, second half, first: a race in steady state is a race whether or not the baseline had it too."""
+    if not _reused_and_cut(case.exchange) or not case.pods:
+        return None
+    if any(_at(pod, Milestone.DELETION_REQUESTED) <= case.judged_at for pod in case.pods):
+        return None
+    if any(abs(case.judged_at - _at(pod, Milestone.EXITED)) <= NEAR for pod in case.pods):
+        return None  # it crashed: no idle close
+    idle = human(case.exchange.idle)
+    return Cause("LD605", "LD906", f"the connection had been idle for {idle}, and its pod was not terminating")
+
+
+def _no_endpoint(case: Joined, evidence: Evidence) -> Cause:
+    at = case.judged_at
+    going = [p for p in evidence.pods.values() if _at(p, Milestone.DELETION_REQUESTED) <= at]
+    if not going:
+        return _unexplained("no endpoint was ready although nothing had been deleted: see the readiness probe")
+    code = "LD201" if evidence.facts.get("strategy") == "Recreate" else "LD202"
+    return Cause(code, "LD901", "no endpoint was ready, and none was serving while terminating")
+
+
+def _first(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause:
+    for rule in RULES:
+        cause = rule(case, pod, evidence)
+        if cause is not None:
+            return cause
+    kind = case.exchange.failure.kind.value if case.exchange.failure else "?"
+    return _unexplained(f"{kind} by a pod that was {stage_of_life(pod, case.judged_at)}: no rule explains that")
+
+
+def _connect(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
+    """Rule c: failed at CONNECT."""
+    failure, at = case.exchange.failure, case.judged_at
+    if failure is None or failure.stage is not Stage.CONNECT:
+        return None
+    if at < _at(pod, Milestone.LISTENING) and not pod.terminated:
+        return Cause("LD301", "LD910", "its pod had started and did not listen yet")
+    stopped = min(_at(pod, Milestone.STOP_SIGNAL), _at(pod, Milestone.EXITED), _at(pod, Milestone.LISTENER_CLOSED))
+    if not pod.terminated or at < stopped - _precision(pod):
+        return None
+    not_ready = pod.at(Milestone.ENDPOINT_NOT_READY)
+    if not_ready is not None and at - not_ready > evidence.late:
+        return Cause("LD914", "LD914", f"its endpoint had not been ready for {human(at - not_ready)}")
+    code, because = _why_no_delay(pod)
+    return Cause(code, "LD901", because)
+
+
+def _why_no_delay(pod: PodHistory) -> tuple[str, str]:
+    """Why the stop signal came before traffic had gone: no hook, a broken one, or one that was too short."""
+    hook = pod.marks.get(Milestone.PRESTOP_FINISHED)
+    deletion = _at(pod, Milestone.DELETION_REQUESTED)
+    if hook is None:
+        return "LD101", "no preStop delayed the stop signal"
+    message = str(hook.detail.get("message", ""))
+    if hook.detail.get("ok") is False and hook.at - deletion < BROKEN_HOOK:
+        missing = hook.detail.get("missing_binary") or "not found" in message or "No such file" in message
+        return ("LD104" if missing else "LD105"), f"the preStop failed {human(hook.at - deletion)} after the deletion"
+    return "LD109", f"the preStop was over {human(hook.at - deletion)} after the deletion, and traffic still came"
+
+
+def _backlog(case: Joined, pod: PodHistory, _: Evidence) -> Cause | None:
+    """Rule e, by the strongest evidence: the connection was seen in the accept queue and never left it."""
+    exchange = case.exchange
+    if not _no_answer(exchange) or exchange.local_port not in pod.facts.get("unaccepted_ports", ()):
+        return None
+    return Cause("LD912", "LD912", "its connection was still in the accept queue when the listener closed")
+
+
+def _exit(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
+    """Rule d: closed, reset or truncated within 100 ms of the end of the pod's first process."""
+    failure, exited = case.exchange.failure, pod.marks.get(Milestone.EXITED)
+    if failure is None or failure.kind not in CUT or exited is None or abs(case.judged_at - exited.at) > NEAR:
+        return None
+    if Milestone.KILLED in pod.marks:
+        return _killed(pod, evidence)
+    first_byte = case.exchange.first_byte
+    if failure.kind is Kind.TRUNCATED and first_byte is not None and exited.at - first_byte >= LONG_STREAM:
+        return Cause("LD909", "LD909", f"its answer had been streaming for {human(exited.at - first_byte)}")
+    return _ended_by_itself(case, pod)
+
+
+def _killed(pod: PodHistory, evidence: Evidence) -> Cause:
+    reaction = evidence.reactions.get(pod.name)
+    if reaction:
+        return Cause("LD102", "LD904", f"killed at the end of grace (137) although {reaction}")
+    signal = pod.marks.get(Milestone.STOP_SIGNAL)
+    detail = signal.detail if signal else {}
+    pid1 = detail.get("pid1") or "PID 1"
+    if detail.get("ignored"):
+        return Cause("LD406", "LD903", f"{pid1} ignores {_signal(pod)} (SigIgn in its status)")
+    if not detail.get("is_shell"):
+        if detail.get("caught"):
+            return Cause("LD904", "LD904", f"{pid1} caught {_signal(pod)}, and nothing was seen to come of it")
+        if detail.get("caught") is False:
+            return Cause("LD903", "LD903", f"{pid1} has no handler for {_signal(pod)}: as PID 1 it is not even told")
+        return Cause("LD903", "LD903", "no reaction to the stop signal was seen before SIGKILL")
+    if detail.get("caught"):
+        because = f"PID 1 is {pid1}, which caught {_signal(pod)}, and the app was not told"
+        return Cause("LD403", "LD903", because, Confidence.LIKELY)
+    return Cause("LD401", "LD903", f"PID 1 is {pid1} without a handler for {_signal(pod)} (not in its SigCgt)")
+
+
+def _ended_by_itself(case: Joined, pod: PodHistory) -> Cause:
+    stop, exited = pod.marks.get(Milestone.STOP_SIGNAL), pod.marks[Milestone.EXITED]
+    code = exited.detail.get("code")
+    if stop is None or stop.at > exited.at:
+        return Cause("LD902", "LD902", f"its process ended by itself (code {code}), with no stop signal before it")
+    after = exited.at - stop.at
+    left = exited.detail.get("left_behind", 0)
+    pid1 = stop.detail.get("pid1") or "PID 1"
+    if left and stop.detail.get("is_shell"):
+        return Cause("LD404", "LD902", f"PID 1 ({pid1}) ended {human(after)} after the stop signal, its child had not")
+    if left and stop.detail.get("is_init"):
+        return Cause("LD402", "LD902", f"PID 1 ({pid1}) ended {human(after)} after the stop signal, the app had not")
+    if left:
+        return Cause(
+            "LD902", "LD902", f"PID 1 ({pid1}) ended with {left} processes still running: the kernel kills them"
+        )
+    closed = pod.at(Milestone.LISTENER_CLOSED)
+    if closed is not None and closed < stop.at + SECOND and after >= 2 * SECOND and _in_hand(case.exchange, stop.at):
+        because = f"the server gave up its drain {human(after)} after the stop signal, with requests in hand"
+        return Cause("LD801", "LD902", because, Confidence.LIKELY)
+    return Cause("LD803", "LD902", f"the process ended {human(after)} after the stop signal (code {code}), undrained")
+
+
+def _stopping(case: Joined, pod: PodHistory, _: Evidence) -> Cause | None:
+    """Rules e and what remains of a pod that had been told to stop and whose process lived on."""
+    exchange, stop = case.exchange, pod.at(Milestone.STOP_SIGNAL)
+    failure, at = exchange.failure, case.judged_at
+    if failure is None or stop is None or at < stop - _precision(pod):
+        return None
+    if failure.kind is Kind.TIMEOUT and failure.stage in {Stage.AWAIT, Stage.TLS, Stage.SEND}:
+        return Cause("LD905", "LD905", f"its pod had been told to stop {human(at - stop)} before it gave up waiting")
+    if failure.kind not in CUT:
+        return None
+    closed = _at(pod, Milestone.LISTENER_CLOSED)
+    if _no_answer(exchange) and exchange.nth_on_connection <= 1:
+        if failure.kind is Kind.RESET and abs(at - closed) <= NEAR and (exchange.connected or at) <= closed + NEAR:
+            return Cause("LD912", "LD912", "reset as the listener closed, by a process that lived on")
+        if not _in_hand(exchange, stop):
+            return Cause("LD905", "LD905", "the kernel took the connection after the stop signal, and nobody served it")
+    if _reused_and_cut(exchange) and not _in_hand(exchange, stop):
+        because = f"closed {human(at - stop)} after the stop signal, as its next request was on the way"
+        return Cause("LD906", "LD906", because)
+    return Cause("LD803", "LD902", f"cut {human(at - stop)} after the stop signal, while its process lived on")
+
+
+def _wrong(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
+    """Rule f: a wrong status or body, from this pod only after its stop signal."""
+    failure, stop = case.exchange.failure, pod.at(Milestone.STOP_SIGNAL)
+    if failure is None or failure.kind not in WRONG or stop is None or case.judged_at < stop - _precision(pod):
+        return None
+    if (pod.name, case.exchange.status) in evidence.answered_wrong_before:
+        return None
+    return Cause("LD913", "LD913", f"status {case.exchange.status}, only after the stop signal")
+
+
+RULES: tuple[Rule, ...] = (_connect, _backlog, _exit, _stopping, _wrong)
+"""In the order in which they are asked."""
+
+
+def _at(pod: PodHistory, milestone: Milestone) -> int:
+    """A milestone's instant; one that never came lies beyond every other."""
+    at = pod.at(milestone)
+    return 1 << 62 if at is None else at
+
+
+def _precision(pod: PodHistory) -> int:
+    """How much earlier than seen a pod's milestones may have been."""
+    return max((mark.precision for mark in pod.marks.values()), default=0)
+
+
+def _signal(pod: PodHistory) -> str:
+    mark = pod.marks.get(Milestone.STOP_SIGNAL)
+    return str(mark.detail.get("signal", "the stop signal")) if mark else "the stop signal"
+
+
+def _no_answer(exchange: Exchange) -> bool:
+    return exchange.first_byte is None and exchange.failure is not None and exchange.failure.kind in CUT
+
+
+def _reused_and_cut(exchange: Exchange) -> bool:
+    return _no_answer(exchange) and exchange.nth_on_connection > 1
+
+
+def _in_hand(exchange: Exchange, stop: int) -> bool:
+    """Whether the request had been sent before the stop signal."""
+    return exchange.sent is not None and exchange.sent < stop

@@ -1,0 +1,158 @@
+"""What the rules of diagnosis may look at, gathered once from the recording and the pods' histories.
+
+Law: everything here was seen. Nothing is inferred from what is usual; a fact that was not observed is absent, and a
+rule that would need it does not match.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lameduck.core.exchange import Exchange, Lane
+from lameduck.core.instants import MILLISECOND, SECOND
+from lameduck.core.lag import Lag
+from lameduck.core.recording import CLOSE_ANNOUNCED, LANES, Recording
+from lameduck.core.statistics import fisher
+from lameduck.core.timeline import Milestone, PodHistory
+from lameduck.core.windows import Window, Windows
+
+Signature = tuple[Lane, str, str, int]
+"""Lane, stage, kind and status of a failure: what makes two failures alike."""
+
+LIKE_RATE = 0.01
+SETTLED_APART = 50 * MILLISECOND
+"""A listener seen to close this long before SIGKILL was closed by the app, not by its end."""
+
+
+def signature(exchange: Exchange) -> Signature:
+    """The failed exchange's signature. Raises `ValueError` for one that did not fail."""
+    if exchange.failure is None:
+        raise ValueError(f"exchange {exchange.seq} did not fail")
+    return exchange.lane, exchange.failure.stage.value, exchange.failure.kind.value, exchange.status
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that was seen of one run, ready to be asked.
+
+    ``facts`` are the cluster's: ``strategy`` (``RollingUpdate`` or ``Recreate``), ``pre_stop_delay`` and ``grace``
+    (ns), and whatever else the port knows.
+    """
+
+    pods: Mapping[str, PodHistory]
+    lag: Lag
+    baseline: Window
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    reactions: Mapping[str, str] = field(default_factory=dict)
+    """How each pod reacted to its stop signal, in words; pods that were not seen to react are absent."""
+    baseline_failures: Mapping[Signature, int] = field(default_factory=dict)
+    baseline_totals: Mapping[Lane, int] = field(default_factory=dict)
+    exposed_failures: Mapping[Signature, int] = field(default_factory=dict)
+    exposed_totals: Mapping[Lane, int] = field(default_factory=dict)
+    answered_wrong_before: frozenset[tuple[str, int]] = frozenset()
+    """(pod, status) of unexpected answers given by pods that had not been told to stop."""
+
+    @property
+    def late(self) -> int:
+        """From when on (ns after the endpoint left) a routed connection is no lag any more: max(3 s, 2 x p95)."""
+        return max(3 * SECOND, 2 * (self.lag.quantile(0.95) or 0))
+
+    def broken_before(self, exchange: Exchange) -> bool:
+        """Whether failures like this one were there in the baseline, at a like rate."""
+        kind = signature(exchange)
+        before = self.baseline_failures.get(kind, 0)
+        if not before:
+            return False
+        lane = exchange.lane
+        p = fisher(
+            before,
+            max(before, self.baseline_totals.get(lane, 0)),
+            self.exposed_failures.get(kind, 0),
+            max(self.exposed_failures.get(kind, 0), self.exposed_totals.get(lane, 0)),
+        )
+        return p >= LIKE_RATE
+
+
+def gather(
+    recording: Recording,
+    pods: Mapping[str, PodHistory],
+    lag: Lag,
+    baseline: Window,
+    exposed: Windows,
+    facts: Mapping[str, Any],
+) -> Evidence:
+    """The evidence of one run."""
+    failed = list(recording.failed_exchanges())
+    baseline_totals, exposed_totals = _totals(recording, baseline, exposed)
+    return Evidence(
+        pods=pods,
+        lag=lag,
+        baseline=baseline,
+        facts=facts,
+        reactions=_reactions(recording, pods.values()),
+        baseline_failures=Counter(signature(e) for e in failed if e.intended_start in baseline),
+        baseline_totals=baseline_totals,
+        exposed_failures=Counter(signature(e) for e in failed if e.intended_start in exposed),
+        exposed_totals=exposed_totals,
+        answered_wrong_before=frozenset(_wrong_before(failed, pods)),
+    )
+
+
+def _totals(recording: Recording, baseline: Window, exposed: Windows) -> tuple[Counter[Lane], Counter[Lane]]:
+    before: Counter[Lane] = Counter()
+    during: Counter[Lane] = Counter()
+    for start, lane in zip(recording.intended_start, recording.lane, strict=True):
+        if start in baseline:
+            before[LANES[lane]] += 1
+        elif start in exposed:
+            during[LANES[lane]] += 1
+    return before, during
+
+
+def _wrong_before(failed: Iterable[Exchange], pods: Mapping[str, PodHistory]) -> Iterable[tuple[str, int]]:
+    for exchange in failed:
+        pod = pods.get(exchange.served_by or exchange.routed_to)
+        if pod is not None and exchange.status:
+            stop = pod.at(Milestone.STOP_SIGNAL)
+            if stop is None or (exchange.first_byte or 0) < stop:
+                yield pod.name, exchange.status
+
+
+def _reactions(recording: Recording, pods: Iterable[PodHistory]) -> dict[str, str]:
+    """How each pod reacted to its stop signal: a closed listener, a 503, or a ``Connection: close``."""
+    stops = {pod.name: stop for pod in pods if (stop := pod.at(Milestone.STOP_SIGNAL)) is not None}
+    seen = {name: told for pod in pods if (name := pod.name) in stops and (told := _closed_listener(pod))}
+    seen.update((name, told) for name, told in _answers(recording, stops).items() if name not in seen)
+    return seen
+
+
+def _closed_listener(pod: PodHistory) -> str:
+    stop, closed = pod.at(Milestone.STOP_SIGNAL), pod.at(Milestone.LISTENER_CLOSED)
+    end = min(pod.at(Milestone.KILLED) or 1 << 62, pod.at(Milestone.EXITED) or 1 << 62)
+    if stop is None or closed is None or closed > end - SETTLED_APART:
+        return ""
+    return f"its listener closed {(closed - stop) / MILLISECOND:.0f} ms after the stop signal"
+
+
+def _answers(recording: Recording, stops: Mapping[str, int]) -> dict[str, str]:
+    told: dict[str, str] = {}
+    always: set[str] = set()
+    texts = recording.names.texts
+    for seq, (served, routed, first) in enumerate(
+        zip(recording.served_by, recording.routed_to, recording.first_byte, strict=True)
+    ):
+        name = texts[served] if texts[served] in stops else texts[routed]
+        if name not in stops or not first:
+            continue
+        announced = recording.flags[seq] & CLOSE_ANNOUNCED
+        if first < stops[name]:
+            if announced:
+                always.add(name)
+        elif recording.status[seq] == 503:
+            told.setdefault(name, "it answered 503 after the stop signal")
+        elif announced and name not in always:
+            told.setdefault(name, "it answered with Connection: close after the stop signal")
+    return told

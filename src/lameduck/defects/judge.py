@@ -1,0 +1,207 @@
+"""From a recorded run to its proof.
+
+Law: the same run gives the same proof, here or years later; nothing but the run is asked.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from lameduck.core.exchange import Kind, Lane
+from lameduck.core.histogram import Histogram
+from lameduck.core.instants import SECOND
+from lameduck.core.join import join
+from lameduck.core.lag import fallback_spans, measure
+from lameduck.core.proof import (
+    Gate,
+    Proof,
+    Termination,
+    booked,
+    completion_gate,
+    coverage_gate,
+    decide,
+    pre_stop_arithmetic,
+    punctuality_gate,
+    sending_gate,
+    sentence,
+    sight_gate,
+    tally,
+)
+from lameduck.core.recording import LANES, Recording
+from lameduck.core.run import Run
+from lameduck.core.statistics import upper_bound
+from lameduck.core.timeline import Event, Milestone, PodHistory, fold
+from lameduck.core.windows import Window, Windows, exposed
+from lameduck.defects.evidence import gather
+from lameduck.defects.findings import of_failures, of_survivors
+
+FIRST_SECONDS = 2 * SECOND
+
+
+def judge(run: Run) -> Proof:
+    """The proof of a recorded run."""
+    pods = fold(run.observations)
+    counted = Window(run.load_started + run.plan.settle, run.load_ended)
+    disrupted = [seen.at for seen in run.observations if seen.what is Event.DISRUPTION_REQUESTED]
+    baseline = Window(counted.start, min(disrupted, default=run.load_ended))
+    windows = [window for pod in pods.values() if (window := exposed(pod, run.load_ended)) is not None]
+    at_risk = Windows(windows)
+    failed = [e for e in run.recording.failed_exchanges() if e.intended_start in counted and booked(e, run.stalls)]
+    lag = measure(pods.values(), run.recording, fallback_spans(run.observations), censored=run.facts.kind != "local")
+    evidence = gather(run.recording, pods, lag, baseline, at_risk, {**run.facts.details, **_timing(run)})
+    cases = join(failed, pods)
+    hit = frozenset(pod.name for case in cases for pod in case.pods)
+    findings = of_failures(cases, evidence, run.load_started) + of_survivors(evidence, hit)
+    terminations = _terminations(pods, run)
+    delays = _start_delays(run.recording, counted)
+    gates = _gates(run, terminations, at_risk, counted, delays)
+    verdict = decide(len(failed), gates)
+    kinds, stages, lanes = tally(failed)
+    by_lane = _by_lane(run.recording, counted)
+    n_exposed = sum(start in at_risk and start in counted for start in run.recording.intended_start)
+    rollouts_done = sum(seen.what is Event.DISRUPTION_COMPLETED for seen in run.observations)
+    failed_exposed = sum(e.intended_start in at_risk for e in failed)
+    return Proof(
+        verdict=verdict,
+        sentence=sentence(
+            verdict,
+            failed=len(failed),
+            exposed=n_exposed,
+            requests=sum(by_lane.values()),
+            terminations=len(terminations),
+            lanes=[lane for lane, _ in run.plan.traffic.lanes],
+            disruption=_disruption(run, rollouts_done),
+        ),
+        requests=sum(by_lane.values()),
+        exposed_requests=n_exposed,
+        failed=len(failed),
+        failures_by_kind=kinds,
+        failures_by_stage=stages,
+        failures_by_lane=lanes,
+        requests_by_lane=by_lane,
+        findings=findings,
+        gates=gates,
+        rollouts_asked=run.plan.disruption.times,
+        rollouts_completed=rollouts_done,
+        terminations=len(terminations),
+        upper_bound=upper_bound(failed_exposed, n_exposed),
+        upper_bound_terminations=upper_bound(sum(t.pod.name in hit for t in terminations), len(terminations)),
+        lag=lag,
+        suggested_pre_stop=lag.suggested_pre_stop,
+        arithmetic=pre_stop_arithmetic(lag, run.facts.grace, run.facts.pre_stop_delay),
+        response_time=_response_times(run.recording, baseline, at_risk),
+        start_delay=delays,
+        stalls=run.stalls,
+        not_sent=_unsent(run.recording, counted),
+        closed_idle=run.recording.closed_idle,
+        disruption=run.plan.disruption.kind.value,
+        notes=run.facts.notes,
+        run=run.meta,
+    )
+
+
+def _timing(run: Run) -> Mapping[str, int]:
+    return {"grace": run.facts.grace, "pre_stop_delay": run.facts.pre_stop_delay}
+
+
+def _disruption(run: Run, completed: int) -> str:
+    times = run.plan.disruption.times
+    if not times:
+        return "control run, nothing rolled"
+    name = run.plan.disruption.kind.value
+    return f"{completed} {name}{'s' * (completed != 1)}"
+
+
+def _terminations(pods: Mapping[str, PodHistory], run: Run) -> list[Termination]:
+    new = LANES.index(Lane.NEW)
+    attempts = sorted(
+        at for lane, at in zip(run.recording.lane, run.recording.actual_start, strict=True) if lane == new and at
+    )
+    found = []
+    for pod in pods.values():
+        window = exposed(pod, run.load_ended)
+        if window is None:
+            continue
+        deletion = pod.marks[Milestone.DELETION_REQUESTED].at
+        ended = Milestone.EXITED in pod.marks or Milestone.GONE in pod.marks
+        tried = bisect_right(attempts, deletion + FIRST_SECONDS) - bisect_left(attempts, deletion)
+        complete = Milestone.ENDPOINT_NOT_READY in pod.marks and ended
+        found.append(Termination(pod, window, complete, tried, pod.facts.get("kept_open")))
+    return found
+
+
+def _gates(
+    run: Run, terminations: Sequence[Termination], at_risk: Windows, counted: Window, delays: Histogram
+) -> list[Gate]:
+    asked, done = run.plan.disruption.times, sum(s.what is Event.DISRUPTION_COMPLETED for s in run.observations)
+    gaps = [(s.detail["start"], s.at) for s in run.observations if s.what is Event.WATCH_GAP and s.detail.get("relist")]
+    planned = sum(start in counted for start in run.recording.intended_start)
+    gates = [
+        completion_gate(asked, done, terminations),
+        sending_gate(planned, _unsent(run.recording, counted), _seconds(run.recording, at_risk)),
+        punctuality_gate(delays, run.stalls, at_risk.merged),
+        coverage_gate(terminations, [lane for lane, _ in run.plan.traffic.lanes]),
+        sight_gate(gaps, at_risk.merged),
+    ]
+    if not run.complete:
+        gates.append(Gate("the record is whole", False, "the recorder died before the end", "prove again"))
+    unsure = run.facts.details.get("pid1_unknown")
+    if unsure:
+        gates.append(Gate("pods stop as in a container", False, str(unsure), "run it on Linux with user namespaces"))
+    return gates
+
+
+def _sent(recording: Recording) -> list[bool]:
+    """For each row, whether the request went out at all."""
+    ours = {n for n, failure in enumerate(recording.failures) if failure is not None and failure.kind is Kind.NOT_SENT}
+    return [
+        bool(actual) and failure not in ours
+        for actual, failure in zip(recording.actual_start, recording.failure, strict=True)
+    ]
+
+
+def _unsent(recording: Recording, counted: Window) -> int:
+    return sum(
+        not sent and start in counted for sent, start in zip(_sent(recording), recording.intended_start, strict=True)
+    )
+
+
+def _seconds(recording: Recording, at_risk: Windows) -> dict[int, tuple[int, int]]:
+    """For each second that lies in an exposed window: how many requests were due, how many were sent."""
+    due: Counter[int] = Counter()
+    done: Counter[int] = Counter()
+    for start, sent in zip(recording.intended_start, _sent(recording), strict=True):
+        if start in at_risk:
+            due[start // SECOND] += 1
+            done[start // SECOND] += sent
+    return {second: (count, done[second]) for second, count in due.items()}
+
+
+def _start_delays(recording: Recording, counted: Window) -> Histogram:
+    return Histogram(
+        actual - start
+        for start, actual in zip(recording.intended_start, recording.actual_start, strict=True)
+        if actual and start in counted
+    )
+
+
+def _by_lane(recording: Recording, counted: Window) -> Counter[str]:
+    lanes: Counter[str] = Counter()
+    for start, lane in zip(recording.intended_start, recording.lane, strict=True):
+        if start in counted:
+            lanes[LANES[lane].value] += 1
+    return lanes
+
+
+def _response_times(recording: Recording, baseline: Window, at_risk: Windows) -> dict[str, Histogram]:
+    before, during = Histogram(), Histogram()
+    for start, end, failure in zip(recording.intended_start, recording.finished, recording.failure, strict=True):
+        if failure or not end:
+            continue
+        if start in baseline:
+            before.add(end - start)
+        elif start in at_risk:
+            during.add(end - start)
+    return {"baseline": before, "exposed": during}
