@@ -8,7 +8,7 @@ at most 120 bytes. Instants are CLOCK_MONOTONIC nanoseconds; 0 in a column means
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lameduck.core.exchange import Exchange, Failure, Kind, Lane, Stage
 
@@ -58,6 +58,14 @@ class Names:
             number = self._index[text] = len(self.texts)
             self.texts.append(text)
         return number
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Names:
+        """A table that was stored, text by text in the order of their numbers."""
+        names = cls()
+        for text in texts:
+            names.index(text)
+        return names
 
     def _overflow(self) -> int:
         if self.texts[-1] != "…":
