@@ -58,6 +58,13 @@ CREATE TABLE observation (
 """
 
 
+_FAILED_ROW = (
+    "status", "intended_start", "actual_start", "connected", "sent", "first_byte", "finished", "connection",
+    "nth_on_connection", "local_port", "peer", "served_by", "routed_to",
+)  # fmt: skip
+"""The columns of `failed` after the failure itself, in order; each is an attribute of an exchange."""
+
+
 def runs_home() -> Path:
     """Where runs are kept: ``$XDG_STATE_HOME/lameduck/runs``."""
     state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
@@ -187,12 +194,8 @@ def _drain(waiting: queue.SimpleQueue[Any]) -> Iterator[Any]:
 def _failed_row(recording: Recording, seq: int) -> tuple[Any, ...]:
     exchange = recording.exchange(seq)
     failure = exchange.failure or Failure(Stage.AWAIT, Kind.NOT_SENT)
-    return (
-        seq, exchange.lane.value, failure.stage.value, failure.kind.value, failure.errno, failure.detail,
-        exchange.status, exchange.intended_start, exchange.actual_start, exchange.connected, exchange.sent,
-        exchange.first_byte, exchange.finished, exchange.connection, exchange.nth_on_connection, exchange.local_port, exchange.peer,
-        exchange.served_by, exchange.routed_to,
-    )  # fmt: skip
+    why = (failure.stage.value, failure.kind.value, failure.errno, failure.detail)
+    return (seq, exchange.lane.value, *why, *(getattr(exchange, name) for name in _FAILED_ROW))
 
 
 def _pack(recording: Recording, rows: array[int]) -> bytes:

@@ -39,11 +39,18 @@ class Joined:
 
     @property
     def judged_at(self) -> int:
-        """The instant (ns) at which the pod's state decided: a connect is judged at its SYN, else at the failure."""
-        exchange = self.exchange
-        if exchange.failure is not None and exchange.failure.stage in {Stage.RESOLVE, Stage.CONNECT}:
-            return exchange.actual_start or exchange.intended_start
-        return exchange.finished or exchange.intended_start
+        """`judged_at` of its exchange."""
+        return judged_at(self.exchange)
+
+
+def judged_at(exchange: Exchange) -> int:
+    """The instant (ns) at which a pod's state decided a failure: a connect is judged at its SYN, else at the failure.
+
+    A request may begin before a disruption and be cut by it: when it began says nothing.
+    """
+    if exchange.failure is not None and exchange.failure.stage in {Stage.RESOLVE, Stage.CONNECT}:
+        return exchange.actual_start or exchange.intended_start
+    return exchange.finished or exchange.intended_start
 
 
 def join(exchanges: Iterable[Exchange], pods: Mapping[str, PodHistory]) -> list[Joined]:

@@ -3,12 +3,16 @@
 Law (docs/verdict.md, "Propagation lag"): lag = last connection *attempt routed* to the pod (accepted, refused or
 swallowed) − ENDPOINT_NOT_READY. Where attempts after the pod's end cannot be seen the value is *censored*: a lower
 bound. While no endpoint is ready, kube-proxy falls back to serving, terminating ones (KEP-1669): what is routed then is
-meant to be, and no lag. ``suggested preStop = max(ceil(max lag + 1 s), floor)``.
+meant to be, and no lag. Stray attempts after a silence that is long for this pod's traffic are a dead endpoint that
+the data plane keeps (LD914), and no lag either: no preStop outlasts them. The suggested preStop is the longest lag and
+a second, rounded up, and never below a floor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -47,13 +51,35 @@ class Lag:
         return max(ceil((self.maximum + SECOND) / SECOND), 5 if self.censored else self.floor)
 
 
-def last_attempts(recording: Recording) -> dict[str, int]:
-    """When the last connection attempt routed to each pod began. Reused connections are no attempts."""
-    last: dict[int, int] = {}
+SILENCE = 2 * SECOND
+"""A gap this long, and ten times a pod's usual gap, ends its lag."""
+USUAL = 10
+
+
+def attempts(recording: Recording) -> dict[str, list[int]]:
+    """When each connection attempt routed to each pod began, in order. Reused connections are no attempts."""
+    by_pod: dict[int, list[int]] = defaultdict(list)
     for routed, nth, at in zip(recording.routed_to, recording.nth_on_connection, recording.actual_start, strict=True):
-        if routed and nth <= 1 and at > last.get(routed, 0):
-            last[routed] = at
-    return {recording.names.texts[number]: at for number, at in last.items()}
+        if routed and nth <= 1 and at:
+            by_pod[routed].append(at)
+    return {recording.names.texts[number]: sorted(times) for number, times in by_pod.items()}
+
+
+def last_routed(times: Sequence[int], not_ready: int) -> int:
+    """The last attempt before traffic to a pod fell silent, judged from when its endpoint stopped being ready.
+
+    ``times`` are its attempts in order (ns), at least one.
+    """
+    before = times[: bisect_right(times, not_ready)]
+    after = times[len(before) :]
+    recent = [at for at in before if at >= not_ready - 5 * SECOND]
+    usual = (recent[-1] - recent[0]) // (len(recent) - 1) if len(recent) > USUAL else None
+    last = before[-1] if before else not_ready
+    for at in after:
+        if usual is not None and at - max(last, not_ready) > max(SILENCE, USUAL * usual):
+            break
+        last = at
+    return last
 
 
 def fallback_spans(observations: Iterable[Observation]) -> list[tuple[int, int]]:
@@ -77,13 +103,14 @@ def measure(
     pods: Iterable[PodHistory], recording: Recording, spans: Iterable[tuple[int, int]] = (), *, censored: bool = False
 ) -> Lag:
     """The lag of every termination whose endpoint was seen to leave, ``spans`` of deliberate fallback left out."""
-    last = last_attempts(recording)
+    tried = attempts(recording)
     meant = list(spans)
     lags: dict[str, int] = {}
     for pod in pods:
         not_ready = pod.at(Milestone.ENDPOINT_NOT_READY)
-        if not pod.terminated or not_ready is None or pod.name not in last:
+        if not pod.terminated or not_ready is None or pod.name not in tried:
             continue
-        if not any(start <= last[pod.name] and end >= not_ready for start, end in meant):
-            lags[pod.name] = max(0, last[pod.name] - not_ready)
+        last = last_routed(tried[pod.name], not_ready)
+        if not any(start <= last and end >= not_ready for start, end in meant):
+            lags[pod.name] = max(0, last - not_ready)
     return Lag(lags, censored)

@@ -43,7 +43,7 @@ def diagnose(case: Joined, evidence: Evidence) -> Cause:
     exchange = case.exchange
     if (race := _steady_race(case)) is not None:
         return race
-    if evidence.broken_before(exchange) or exchange.intended_start in evidence.baseline:
+    if evidence.broken_before(exchange) or case.judged_at in evidence.baseline:
         return Cause("LD915", "LD915", "failures of this kind were there, as often, before anything was disrupted")
     if case.tie is Tie.NO_ENDPOINT:
         return _no_endpoint(case, evidence)

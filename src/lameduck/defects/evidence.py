@@ -13,6 +13,7 @@ from typing import Any
 
 from lameduck.core.exchange import Exchange, Lane
 from lameduck.core.instants import MILLISECOND, SECOND
+from lameduck.core.join import judged_at
 from lameduck.core.lag import Lag
 from lameduck.core.recording import CLOSE_ANNOUNCED, LANES, Recording
 from lameduck.core.statistics import fisher
@@ -93,9 +94,9 @@ def gather(
         baseline=baseline,
         facts=facts,
         reactions=_reactions(recording, pods.values()),
-        baseline_failures=Counter(signature(e) for e in failed if e.intended_start in baseline),
+        baseline_failures=Counter(signature(e) for e in failed if judged_at(e) in baseline),
         baseline_totals=baseline_totals,
-        exposed_failures=Counter(signature(e) for e in failed if e.intended_start in exposed),
+        exposed_failures=Counter(signature(e) for e in failed if judged_at(e) in exposed),
         exposed_totals=exposed_totals,
         answered_wrong_before=frozenset(_wrong_before(failed, pods)),
     )
@@ -117,7 +118,7 @@ def _wrong_before(failed: Iterable[Exchange], pods: Mapping[str, PodHistory]) ->
         pod = pods.get(exchange.served_by or exchange.routed_to)
         if pod is not None and exchange.status:
             stop = pod.at(Milestone.STOP_SIGNAL)
-            if stop is None or (exchange.first_byte or 0) < stop:
+            if stop is None or judged_at(exchange) < stop:
                 yield pod.name, exchange.status
 
 

@@ -1,0 +1,302 @@
+"""The one place where everything meets: plan → drive → observe → judge.
+
+Law: the load starts before the first disruption and stays on until the last exposed window is over; the world is
+touched only through the Cluster port and the engine; whatever happens (an error, Ctrl-C), the cluster is stopped, the
+run file closed, and what there is is judged by the same rules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lameduck import __version__
+from lameduck.cluster import Cluster, ClusterFacts, Observer, PodView
+from lameduck.core.errors import EnvironmentFault
+from lameduck.core.instants import SECOND, to_seconds
+from lameduck.core.plan import Plan
+from lameduck.core.proof import Proof, Stall
+from lameduck.core.recording import Recording
+from lameduck.core.run import Run
+from lameduck.core.timeline import Event, Milestone, Observation, fold
+from lameduck.core.windows import exposed
+from lameduck.defects.judge import judge
+from lameduck.load.engine import Engine
+from lameduck.runfile import RunWriter, new_run_dir, plan_as_json
+
+MOST_BASELINE_FAILURES = 0.05
+"""Above this share of failures before any disruption nothing is disrupted: the service is broken already."""
+
+Clock = Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is going on, for a live view. Instants in nanoseconds."""
+
+    phase: str
+    now: int
+    started: int
+    recording: Recording
+    pods: tuple[PodView, ...]
+    rollouts_done: int
+    rollouts_asked: int
+    note: str = ""
+
+
+Watcher = Callable[[Progress], None]
+
+
+@dataclass(slots=True)
+class _State:
+    """What the phases of one proof share."""
+
+    plan: Plan
+    recording: Recording
+    observations: list[Observation] = field(default_factory=list)
+    phase: str = "starting"
+    started: int = 0
+    ended: int = 0
+    done: int = 0
+    stopped_early: str = ""
+
+
+def _ignore(_: Progress) -> None:
+    return
+
+
+async def prove_async(
+    make_cluster: Callable[[Observer, Path], Cluster],
+    plan: Plan,
+    *,
+    run_dir: Path | None = None,
+    secrets: Mapping[str, str] | None = None,
+    watch: Watcher = _ignore,
+    about: Mapping[str, Any] | None = None,
+    clock: Clock = time.monotonic_ns,
+) -> Proof:
+    """Prove one plan on one cluster.
+
+    ``make_cluster`` is given the observer that the cluster must report to, and the run's folder; ``secrets`` maps the
+    environment variables named by the plan's requests to their values. Cancelling it ends the load, and the proof of
+    what there is is still written to the run file.
+
+    Raises `LameduckError` for what is for people to mend before anything can be proven.
+    """
+    folder = new_run_dir(run_dir)
+    proof = _Proving(make_cluster, plan, folder, secrets or {}, watch, about or {}, clock)
+    return await proof.run()
+
+
+def prove(make_cluster: Callable[[Observer, Path], Cluster], plan: Plan, **options: Any) -> Proof:
+    """`prove_async` for callers without an event loop, on uvloop where it exists."""
+    return run_loop(prove_async(make_cluster, plan, **options))
+
+
+def run_loop(main: Any) -> Any:
+    """Run a coroutine to its end, on uvloop where it exists."""
+    try:
+        import uvloop  # noqa: PLC0415 - optional, and slow to import
+    except ImportError:
+        return asyncio.run(main)
+    return uvloop.run(main)
+
+
+class _Proving:
+    def __init__(
+        self,
+        make_cluster: Callable[[Observer, Path], Cluster],
+        plan: Plan,
+        folder: Path,
+        secrets: Mapping[str, str],
+        watch: Watcher,
+        about: Mapping[str, Any],
+        clock: Clock,
+    ) -> None:
+        self.cluster = make_cluster(self.observe, folder)
+        self.plan, self.folder, self.secrets, self.watch, self.clock = plan, folder, secrets, watch, clock
+        self.about = {"lameduck": __version__, "python": sys.version.split()[0], "folder": str(folder), **about}
+        self.state = _State(plan, Recording())
+        self.engine: Engine | None = None
+        self.writer: RunWriter | None = None
+
+    def observe(self, seen: Observation) -> None:
+        """Take in one observation; at a pod's deletion, note how many kept-alive connections it holds."""
+        self._keep(seen)
+        if seen.what is Milestone.DELETION_REQUESTED and self.engine is not None:
+            held = self.engine.open_connections()[seen.subject]
+            self._keep(Observation(seen.at, Event.POD_FACT, seen.subject, source="engine", detail={"kept_open": held}))
+
+    def _keep(self, seen: Observation) -> None:
+        self.state.observations.append(seen)
+        if self.writer is not None:
+            self.writer.observe(seen)
+
+    async def run(self) -> Proof:
+        """Start, drive, stop, judge. A cancellation (Ctrl-C) under load still ends in a proof of what there is."""
+        facts: ClusterFacts | None = None
+        try:
+            async with self._watched():
+                facts = await self.cluster.start()
+                await self._drive(facts)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if facts is None or self.engine is None or task is None:
+                raise
+            task.uncancel()
+            self.about["interrupted"] = True
+            self.state.stopped_early = "interrupted"
+        finally:
+            await self.cluster.stop()
+        return self._judged(facts)
+
+    @contextlib.asynccontextmanager
+    async def _watched(self) -> AsyncIterator[None]:
+        """Show progress four times a second while something goes on."""
+
+        async def show() -> None:
+            while True:
+                self.watch(self._progress())
+                await asyncio.sleep(0.25)
+
+        task = asyncio.create_task(show())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            self.state.phase = "judging"
+            self.watch(self._progress())
+
+    def _progress(self) -> Progress:
+        state = self.state
+        return Progress(
+            state.phase,
+            self.clock(),
+            state.started,
+            state.recording,
+            self.cluster.pods(),
+            state.done,
+            self.plan.disruption.times,
+            state.stopped_early,
+        )
+
+    async def _drive(self, facts: ClusterFacts) -> None:
+        """Load on, baseline, disruptions, tail, load off."""
+        state = self.state
+        self.engine = Engine(self.plan.traffic, self.cluster.dialer(), host=facts.name, secrets=self.secrets)
+        state.recording = self.engine.recording
+        state.started = self.clock()
+        self.writer = RunWriter(self.folder / "run.db", state.recording, self._meta(facts))
+        for seen in state.observations:
+            self.writer.observe(seen)
+        load = asyncio.create_task(self.engine.run(bounded=False))
+        try:
+            await self._until_failed(load, self._phases())
+        finally:
+            self.engine.stop()
+            await asyncio.shield(load)
+            state.ended = self.clock()
+
+    async def _until_failed(self, load: asyncio.Task[None], phases: Any) -> None:
+        """The phases, for as long as the load runs: if the engine breaks, so does the proof."""
+        work = asyncio.create_task(phases)
+        try:
+            await asyncio.wait({load, work}, return_when=asyncio.FIRST_COMPLETED)
+            if load.done() and not work.done():
+                load.result()
+                raise EnvironmentFault("the load ended before the proof did; this is a bug of ours, please report it")
+            await work
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+    async def _phases(self) -> None:
+        state, plan = self.state, self.plan
+        state.phase = "baseline"
+        await self._baseline()
+        state.stopped_early = self._baseline_verdict()
+        for number in range(1, plan.disruption.times + 1):
+            if state.stopped_early:
+                break
+            state.phase = f"{plan.disruption.kind.value} {number} of {plan.disruption.times}"
+            self.observe(Observation(self.clock(), Event.DISRUPTION_REQUESTED, str(number)))
+            if await self.cluster.disrupt(number):
+                state.done = number
+                self.observe(Observation(self.clock(), Event.DISRUPTION_COMPLETED, str(number)))
+            else:
+                state.stopped_early = f"{plan.disruption.kind.value} {number} did not finish"
+            if self.writer is not None and self.writer.error:
+                raise EnvironmentFault(f"{self.writer.error}; make room, or name another folder with --run-dir")
+        state.phase = "tail"
+        await self._tail()
+
+    async def _baseline(self) -> None:
+        """Until the baseline is long enough: the settling second, then max(5 s, 500 requests)."""
+        plan, recording = self.plan, self.state.recording
+        start = self.state.started + plan.settle
+        await self._sleep_until(start + plan.baseline)
+        skipped = sum(at < start for at in recording.intended_start[: int(plan.traffic.rate * 10)])
+        while len(recording) - skipped < plan.baseline_requests and self.clock() < start + 60 * SECOND:
+            await asyncio.sleep(0.1)
+
+    def _baseline_verdict(self) -> str:
+        recording = self.state.recording
+        if recording.failed > MOST_BASELINE_FAILURES * max(1, len(recording.settled)):
+            return f"{recording.failed:,} of {len(recording.settled):,} requests failed before anything was disrupted"
+        return ""
+
+    async def _tail(self) -> None:
+        """Until the last exposed window is over, and at least as long as was asked for."""
+        pods = fold(self.state.observations).values()
+        never = self.clock()
+        last = max((window.end for pod in pods if (window := exposed(pod, never)) is not None), default=0)
+        await self._sleep_until(max(last, self.state.started + self.plan.traffic.duration))
+
+    async def _sleep_until(self, instant: int) -> None:
+        while (left := instant - self.clock()) > 0:
+            await asyncio.sleep(min(to_seconds(left), 1.0))
+
+    def _meta(self, facts: ClusterFacts) -> dict[str, Any]:
+        return {
+            "plan": plan_as_json(self.plan),
+            "facts": {**asdict(facts), "details": dict(facts.details)},
+            "load_started": self.state.started,
+            "wall_anchor": time.time_ns(),
+            "about": self.about,
+        }
+
+    def _judged(self, facts: ClusterFacts) -> Proof:
+        state = self.state
+        assert self.engine is not None
+        stalls = [Stall(start, length) for start, length in self.engine.watch.stalls]
+        run = Run(
+            plan=self.plan,
+            facts=facts,
+            recording=state.recording,
+            observations=state.observations,
+            load_started=state.started,
+            load_ended=state.ended,
+            stalls=stalls,
+            wall_anchor=time.time_ns() - (self.clock() - state.started),
+            stopped_early=state.stopped_early,
+            meta=self.about,
+        )
+        proof = judge(run)
+        if self.writer is not None:
+            for key, value in (
+                ("load_ended", state.ended),
+                ("stalls", [[s.start, s.length] for s in stalls]),
+                ("stopped_early", state.stopped_early),
+                ("verdict", proof.verdict.value),
+                ("sentence", proof.sentence),
+            ):
+                self.writer.note(key, value)
+            self.writer.close()
+        return proof

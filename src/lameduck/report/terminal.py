@@ -1,0 +1,164 @@
+"""The final screen of a proof: the sentence, the few numbers that carry it, what to change, how far to trust it.
+
+Law: it shows what the proof says and adds no judgement; text that came from outside (pod names, evidence) is shown as
+text, never as markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from lameduck.core.finding import Confidence, Finding, Fix, Severity
+from lameduck.core.histogram import Histogram
+from lameduck.core.instants import human
+from lameduck.core.proof import Gate, Proof, Verdict
+from lameduck.core.statistics import CONFIDENCE
+
+COLOURS = {Verdict.PROVEN: "green", Verdict.FAILED: "red", Verdict.INCONCLUSIVE: "yellow"}
+SEVERITIES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
+
+
+def screen(proof: Proof) -> RenderableType:
+    """The whole final screen."""
+    parts: list[RenderableType] = [Text(), headline(proof), Text(), _numbers(proof)]
+    if proof.findings:
+        failed = proof.verdict is Verdict.FAILED
+        parts += [Text(), _heading("What was lost, and why" if failed else "Worth knowing")]
+        parts += [finding_block(number, finding) for number, finding in enumerate(proof.findings, 1)]
+    fallen = [gate for gate in proof.gates if not gate.held]
+    if fallen or proof.verdict is not Verdict.FAILED:
+        parts += [Text(), _heading("How far this can be trusted"), _gates(proof.gates)]
+    parts += [Text(note, style="dim") for note in proof.notes]
+    if proof.run.get("folder"):
+        parts += [Text(), Text(f"run kept in {proof.run['folder']}", style="dim")]
+    return Group(*parts)
+
+
+def headline(proof: Proof) -> Text:
+    """The verdict and its sentence."""
+    badge = Text(f" {proof.verdict.value} ", style=f"bold white on {COLOURS[proof.verdict]}")
+    return badge + Text("  ") + Text(proof.sentence, style="bold")
+
+
+def _heading(words: str) -> Text:
+    return Text(words, style="bold underline")
+
+
+def _numbers(proof: Proof) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", justify="right")
+    table.add_column(justify="right", style="bold")
+    table.add_column()
+    for name, number, words in _rows(proof):
+        table.add_row(name, number, Text(words))
+    return table
+
+
+def _rows(proof: Proof) -> Iterable[tuple[str, str, str]]:
+    yield "requests", f"{proof.requests:,}", _counts(proof.requests_by_lane)
+    yield "at risk", f"{proof.exposed_requests:,}", f"in the exposed windows of {proof.terminations} terminations"
+    yield "lost", f"{proof.failed:,}", _lost(proof)
+    bounds = f"of requests at risk; {proof.upper_bound_terminations:.0%} of terminations"
+    yield f"{CONFIDENCE:.0%} bound", f"≤ {percent(proof.upper_bound)}", bounds
+    before, during = proof.response_time.get("baseline"), proof.response_time.get("exposed")
+    if before and before.total:
+        yield "response", "", f"{_times(before)} before, {_times(during)} during rollouts"
+    if proof.lag.maximum is not None:
+        least = "≥ " if proof.lag.censored else ""
+        middle = human(proof.lag.quantile(0.5) or 0)
+        yield (
+            "lag",
+            f"{least}{human(proof.lag.maximum)}",
+            f"at most, {middle} in the middle, of {len(proof.lag.by_pod)}",
+        )
+    if proof.arithmetic:
+        yield "suggested", "", proof.arithmetic
+    if proof.closed_idle:
+        yield "closed idle", f"{proof.closed_idle:,}", "kept-alive connections found closed before reuse: not failures"
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with as many digits as it needs."""
+    if share >= 0.1:
+        return f"{share:.0%}"
+    return f"{share:.2%}" if share >= 0.001 else f"{share:.4%}"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return " · ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items())
+
+
+def _lost(proof: Proof) -> str:
+    if not proof.failed:
+        return ""
+    kinds = sorted(proof.failures_by_kind.items(), key=lambda item: -item[1])
+    return f"{_counts(dict(kinds))} (on {_counts(proof.failures_by_lane)} connections)"
+
+
+def _times(histogram: Histogram | None) -> str:
+    if histogram is None or not histogram.total:
+        return "none"
+    return f"p50 {human(histogram.quantile(0.5) or 0)}, p99 {human(histogram.quantile(0.99) or 0)}"
+
+
+def finding_block(number: int, finding: Finding) -> RenderableType:
+    """One finding: code, message, evidence, fix."""
+    colour = SEVERITIES[finding.severity or finding.defect.severity]
+    head = Text.assemble(
+        (f"{number}. ", "dim"), (finding.defect.code, f"bold {colour}"), " ", (finding.defect.slug, "bold")
+    )
+    if finding.symptom and finding.symptom != finding.defect.code:
+        head.append(f"  seen as {finding.symptom}", style="dim")
+    if finding.confidence is not Confidence.CERTAIN:
+        head.append(f"  {finding.confidence.value}", style="dim")
+    body: list[RenderableType] = [Text(finding.message)]
+    body += [Text.assemble(("· ", "dim"), (line, "dim")) for line in finding.evidence]
+    if finding.fix is not None:
+        body += fix_lines(finding.fix)
+    return Group(head, Padding(Group(*body), (0, 0, 1, 3)))
+
+
+def fix_lines(fix: Fix) -> Sequence[RenderableType]:
+    """A fix: its title and safety, and its patches as they would be written."""
+    lines: list[RenderableType] = [
+        Text.assemble(("fix", "bold green"), f"  {fix.title} ", (f"({fix.safety.value}; not proven here)", "dim"))
+    ]
+    for patch in fix.patches:
+        if patch.snippet:
+            language = "bash" if patch.snippet.startswith("#!") else "yaml"
+            code = Syntax(patch.snippet.rstrip("\n"), language, theme="ansi_dark", background_color="default")
+            lines.append(Padding(code, (0, 0, 0, 5)))
+    return lines
+
+
+def _gates(gates: Sequence[Gate]) -> RenderableType:
+    table = Table.grid(padding=(0, 1))
+    for gate in gates:
+        mark = Text("✓", style="green") if gate.held else Text("✗", style="bold yellow")
+        words = Text.assemble(gate.name, (f": {gate.detail}", "dim"))
+        if not gate.held and gate.remedy:
+            words.append(f" → {gate.remedy}", style="yellow")
+        table.add_row(mark, words)
+    return Padding(table, (0, 0, 0, 1))
+
+
+def comparison(rows: Sequence[tuple[str, Proof]]) -> Table:
+    """Several proofs in one table: the demo's acts, a fix's before and after."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("", "verdict", "requests", "lost", "as", "cause", "slowest rollout"):
+        table.add_column(name, justify="right" if name in {"requests", "lost"} else "left", no_wrap=name == "verdict")
+    for title, proof in rows:
+        codes = ", ".join(dict.fromkeys(f.defect.code for f in proof.findings if f.symptom != "LD911")) or "–"
+        kinds = _counts(dict(sorted(proof.failures_by_kind.items(), key=lambda item: -item[1]))) or "–"
+        verdict = Text(proof.verdict.value, style=f"bold {COLOURS[proof.verdict]}")
+        longest = proof.run.get("longest_rollout_ns")
+        table.add_row(
+            title, verdict, f"{proof.requests:,}", f"{proof.failed:,}", kinds, codes, human(longest) if longest else "–"
+        )
+    return table

@@ -1,0 +1,198 @@
+"""Every row of the ordered table, with its neighbours: what decides, and what must not."""
+
+import pytest
+from tests.diagnosis.worlds import DELETION, at, fine, going, life, lost, run_of, steady
+
+from lameduck.core.exchange import Exchange
+from lameduck.core.instants import SECOND
+from lameduck.core.timeline import Event, Observation
+from lameduck.defects.judge import judge
+
+OTHER = life("other", created=0, started=100, listening=200, ready=400)
+QUIET_EXIT = going(listener_closed=12, exited=60)
+KILLED = {"stop_signal": {"signal": "SIGTERM", "pid1": "python", "caught": False}, "exited": {"code": 137}}
+
+
+def shell(*, caught: bool = False, **more: object) -> dict[str, dict[str, object]]:
+    return {
+        "stop_signal": {"signal": "SIGTERM", "pid1": "bash", "is_shell": True, "caught": caught},
+        "exited": {"code": 137, **more},
+    }
+
+
+def codes(
+    world: list[Observation], *exchanges: Exchange, facts: dict[str, object] | None = None
+) -> list[tuple[str, str]]:
+    run = run_of([*world, *OTHER], [*steady(20_000), *exchanges], facts=facts)
+    return [(f.defect.code, f.symptom) for f in judge(run).findings if f.symptom != "LD911" and f.count]
+
+
+def hook(after: float, *, ok: bool = True, message: str = "") -> list[Observation]:
+    details = {"prestop_finished": {"ok": ok, "message": message}}
+    return going(details=details, prestop_started=1, prestop_finished=after, stop_signal=after + 5, exited=after + 50)
+
+
+ROWS = {
+    "refused while the endpoint was still routed to": (
+        QUIET_EXIT, [lost(100, "refused")], ("LD101", "LD901")),
+    "swallowed: a time-out is judged at its SYN, not when it ended": (
+        QUIET_EXIT, [lost(900, "timeout", after=5_000)], ("LD101", "LD901")),
+    "unreachable is the same failure": (
+        QUIET_EXIT, [lost(900, "unreachable", after=3_070)], ("LD101", "LD901")),
+    "the hook's binary is not in the image": (
+        hook(30, ok=False, message="sleep: not found"), [lost(100, "refused")], ("LD104", "LD901")),
+    "the hook fails at once": (
+        hook(30, ok=False, message="exit code 1"), [lost(100, "refused")], ("LD105", "LD901")),
+    "the hook ran and was too short": (
+        hook(1_000), [lost(1_050, "refused")], ("LD109", "LD901")),
+    "a hook that failed late delayed the signal until then": (
+        hook(1_000, ok=False), [lost(1_050, "refused")], ("LD109", "LD901")),
+    "long after the endpoint left: the data plane": (
+        going(exited=60), [lost(8_000, "timeout", after=5_000)], ("LD914", "LD914")),
+    "no endpoint at all": (
+        QUIET_EXIT, [lost(100, "refused", pod="")], ("LD202", "LD901")),
+    "SIGKILL, and PID 1 is a shell without a handler": (
+        going(details=shell(), exited=6_010, killed=6_000, gone=6_900),
+        [lost(5_500, "closed", "await", lane="reuse", nth=7, after=510)], ("LD401", "LD903")),
+    "SIGKILL, and the shell caught the signal for itself": (
+        going(details=shell(caught=True), exited=6_010, killed=6_000, gone=6_900),
+        [lost(5_500, "closed", "await", lane="reuse", nth=7, after=510)], ("LD403", "LD903")),
+    "SIGKILL, and PID 1 has no handler": (
+        going(details=KILLED, exited=6_010, killed=6_000, gone=6_900),
+        [lost(5_500, "closed", "await", lane="reuse", nth=7, after=510)], ("LD903", "LD903")),
+    "SIGKILL, and PID 1 ignores the signal on purpose": (
+        going(details={**KILLED, "stop_signal": {"pid1": "python", "caught": False, "ignored": True}},
+              exited=6_010, killed=6_000, gone=6_900),
+        [lost(5_500, "reset", "await", lane="reuse", nth=7, after=510)], ("LD406", "LD903")),
+    "SIGKILL although the app had closed its listener": (
+        going(details={"exited": {"code": 137}}, listener_closed=20, exited=6_010, killed=6_000, gone=6_900),
+        [lost(5, "closed", "await", after=6_005)], ("LD102", "LD904")),
+    "SIGKILL after a handler of which nothing came": (
+        going(details={"exited": {"code": 137}}, exited=6_010, killed=6_000, gone=6_900),
+        [lost(5_500, "closed", "await", lane="reuse", nth=7, after=510)], ("LD904", "LD904")),
+    "a listener that closes with SIGKILL is no reaction": (
+        going(details={"exited": {"code": 137}}, listener_closed=6_005, exited=6_010, killed=6_000, gone=6_900),
+        [lost(5_500, "closed", "await", lane="reuse", nth=7, after=510)], ("LD904", "LD904")),
+    "an exit that cuts what is in hand": (
+        QUIET_EXIT, [lost(-40, "closed", "await", after=100)], ("LD803", "LD902")),
+    "truncated by an exit": (
+        QUIET_EXIT, [lost(-40, "truncated", "read", after=100, first_byte=-30)], ("LD803", "LD902")),
+    "a long stream": (
+        QUIET_EXIT, [lost(-8_000, "truncated", "read", after=8_060, first_byte=-7_990)], ("LD909", "LD909")),
+    "a shell that left before its child": (
+        going(details=shell(caught=True, code=143, left_behind=1), exited=40),
+        [lost(-40, "closed", "await", after=80)], ("LD404", "LD902")),
+    "an init that left before the app": (
+        going(details={"stop_signal": {"pid1": "tini", "is_init": True}, "exited": {"code": 143, "left_behind": 1}},
+              exited=40),
+        [lost(-40, "closed", "await", after=80)], ("LD402", "LD902")),
+    "a drain that gives up": (
+        going(listener_closed=20, exited=3_020, gone=3_900),
+        [lost(-100, "closed", "await", after=3_120)], ("LD801", "LD902")),
+    "a crash is no shutdown": (
+        [*going(exited=60), *life("crashed", created=0, listening=10, exited=DELETION + 2_000)],
+        [lost(1_900, "closed", "await", after=100, pod="crashed")], ("LD902", "LD902")),
+    "reset in the backlog as the listener closes": (
+        going(listener_closed=300, exited=900), [lost(-50, "reset", "await", after=352)], ("LD912", "LD912")),
+    "accepted after the stop signal, never answered": (
+        going(exited=8_000, gone=8_900), [lost(100, "timeout", "await", after=5_000)], ("LD905", "LD905")),
+    "an idle connection closed on the stop signal": (
+        going(listener_closed=12, exited=900), [lost(12, "closed", "await", lane="reuse", nth=9, after=2)],
+        ("LD906", "LD906")),
+    "in hand at the stop signal and cut while the process lives on": (
+        going(listener_closed=12, exited=900), [lost(-50, "closed", "await", lane="reuse", nth=9, after=250)],
+        ("LD803", "LD902")),
+    "a wrong status only after the stop signal": (
+        going(exited=900), [lost(100, "bad_status", "validate", status=400, after=3)], ("LD913", "LD913")),
+    "a steady-state race on an idle connection": (
+        going(exited=60), [lost(-5_000, "reset", "await", lane="reuse", nth=3, pod="other", after=1)],
+        ("LD605", "LD906")),
+    "a new pod that does not listen yet": (
+        [*going(exited=60), *life("new", created=9_000, started=9_500, ready=9_500, listening=12_500)],
+        [lost(100, "refused", pod="new")], ("LD301", "LD910")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ROWS, ids=list(ROWS))
+def test_each_row_of_the_table_decides(row: str) -> None:
+    world, exchanges, expected = ROWS[row]
+    assert expected in codes(world, *exchanges)
+
+
+def test_recreate_is_named_where_the_strategy_is_known() -> None:
+    found = codes(QUIET_EXIT, lost(100, "refused", pod=""), facts={"details": {"strategy": "Recreate"}})
+    assert ("LD201", "LD901") in found
+
+
+def test_no_endpoint_without_any_deletion_is_unexplained_and_nobodys_fault() -> None:
+    assert ("LD999", "LD999") in codes(QUIET_EXIT, lost(-50, "refused", pod=""))
+
+
+def test_what_was_as_frequent_in_the_baseline_is_not_blamed_on_the_rollout() -> None:
+    broken = [lost(n * 300 - 9_000, "bad_status", "validate", status=500, pod="other") for n in range(50)]
+    assert codes(QUIET_EXIT, *broken) == [("LD915", "LD915")]
+
+
+def test_one_failure_in_the_baseline_does_not_excuse_hundreds_in_the_rollout() -> None:
+    before = lost(-5_000, "refused", pod="other")
+    during = [lost(50 + n, "refused") for n in range(300)]
+    assert set(codes(QUIET_EXIT, before, *during)) == {("LD915", "LD915"), ("LD101", "LD901")}
+
+
+def test_a_wrong_status_that_the_pod_gave_before_too_is_not_blamed_on_stopping() -> None:
+    before = lost(-20, "bad_status", "validate", status=404)
+    found = codes(going(exited=900), before, lost(100, "bad_status", "validate", status=404))
+    assert found == [("LD999", "LD999")]
+
+
+def test_the_accept_queue_is_stronger_evidence_than_the_exit() -> None:
+    seen = Observation(at(DELETION + 890), Event.POD_FACT, "old", detail={"unaccepted_ports": [41_000]})
+    world = [*going(exited=900), seen]
+    waiting = lost(-60, "reset", "await", after=961, port=41_000)
+    served = lost(-60, "closed", "await", after=961, port=41_001)
+    assert set(codes(world, waiting, served)) == {("LD912", "LD912"), ("LD803", "LD902")}
+
+
+def test_candidates_that_agree_decide_the_cause_and_candidates_that_differ_do_not() -> None:
+    twins = [*going("old", listener_closed=12, exited=60), *going("twin", listener_closed=12, exited=60)]
+    unknown = Exchange(**{**_fields(lost(100, "refused")), "routed_to": "elsewhere"})
+    run = run_of(twins, [*steady(DELETION, pods=("old", "twin")), unknown])
+    (finding,) = [f for f in judge(run).findings if f.symptom != "LD911"]
+    assert (finding.defect.code, finding.locations[0].pods) == ("LD101", ("old", "twin"))
+    alone = run_of([*twins, *OTHER], [*steady(20_000), unknown])
+    (finding,) = [f for f in judge(alone).findings if f.symptom != "LD911"]
+    assert finding.defect.code == "LD999"
+
+
+def _fields(exchange: Exchange) -> dict[str, object]:
+    return {name: getattr(exchange, name) for name in Exchange.__slots__}
+
+
+def test_exit_137_with_nothing_lost_is_a_warning_beside_the_verdict() -> None:
+    world = going(details=shell(), exited=6_010, killed=6_000, gone=6_900)
+    proof = judge(run_of([*world, *OTHER], steady(20_000)))
+    assert proof.failed == 0
+    (finding,) = [f for f in proof.findings if f.symptom == "LD903"]
+    assert finding.severity is not None
+    assert finding.severity.value == "warning"
+    assert finding.fix is not None
+    assert "exec" in finding.fix.patches[0].snippet
+
+
+def test_a_fix_of_the_start_script_always_comes_with_the_drain_window() -> None:
+    world = going(details=shell(), exited=6_010, killed=6_000, gone=6_900)
+    run = run_of([*world, *OTHER], [*steady(20_000), lost(5_500, "closed", "await", lane="reuse", nth=7, after=510)])
+    fix = judge(run).findings[0].fix
+    assert fix is not None
+    texts = " ".join(patch.snippet for patch in fix.patches)
+    assert "exec" in texts
+    assert "preStop" in texts
+    assert "terminationGracePeriodSeconds" in texts
+
+
+def test_a_pre_stop_far_beyond_the_lag_is_mentioned() -> None:
+    world = going(
+        details={"prestop_finished": {"ok": True}}, prestop_finished=15_000, stop_signal=15_005, exited=15_050
+    )
+    run = run_of([*world, *OTHER], [*steady(20_000), fine(DELETION + 500)], facts={"pre_stop_delay": 15 * SECOND})
+    assert [f.defect.code for f in judge(run).findings] == ["LD911"]
