@@ -11,10 +11,10 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lameduck import __version__
 from lameduck.cluster import Cluster, ClusterFacts, Observer, PodView
@@ -99,13 +99,17 @@ def prove(make_cluster: Callable[[Observer, Path], Cluster], plan: Plan, **optio
     return run_loop(prove_async(make_cluster, plan, **options))
 
 
-def run_loop(main: Any) -> Any:
+Result = TypeVar("Result")
+
+
+def run_loop(main: Coroutine[Any, Any, Result]) -> Result:
     """Run a coroutine to its end, on uvloop where it exists."""
     try:
         import uvloop  # noqa: PLC0415 - optional, and slow to import
     except ImportError:
         return asyncio.run(main)
-    return uvloop.run(main)
+    result: Result = uvloop.run(main)
+    return result
 
 
 class _Proving:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from lameduck import __version__
+from lameduck.cli.settings import layered
 from lameduck.core.errors import ExitCode, LameduckError
 
 COMMANDS = {
@@ -64,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_unknown(name), file=sys.stderr)
         return ExitCode.USAGE
     try:
-        arguments = command_parser(name).parse_args(rest)
+        parser = command_parser(name)
+        arguments = parser.parse_args(layered(parser, name, rest))
         return int(arguments.run(arguments))
     except LameduckError as error:
         print(f"lameduck: {error}", file=sys.stderr)
