@@ -96,4 +96,4 @@ class Server:
 
 
 def dialer(port: int) -> TcpDialer:
-    return TcpDialer([(socket.AF_INET, ("127.0.0.1", port))])
+    return TcpDialer(((socket.AF_INET, ("127.0.0.1", port)),))

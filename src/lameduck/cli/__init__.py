@@ -18,6 +18,7 @@ from lameduck.cli.settings import layered
 from lameduck.core.errors import ExitCode, LameduckError
 
 COMMANDS = {
+    "load": "send requests at a steady rate and say what became of each",
     "completion": "print a completion script for bash, zsh or tcsh",
 }
 """Every command and its line in the help; the module of the same name has the rest."""

@@ -11,6 +11,9 @@ import httptools
 
 from lameduck.load.expectations import KEEP
 
+LONGEST_HEAD = 1 << 20
+"""Bytes of a head (with interim answers) after which it is taken for an endless one."""
+
 
 class Answer:
     """One answer after the other: `expect`, then `feed` until `whole` (or `finish` at the end of the connection).
@@ -20,7 +23,7 @@ class Answer:
     """
 
     __slots__ = (
-        "_framed", "_head", "_headed", "_keep", "_kept_alive", "_parser", "_served_by_name",
+        "_framed", "_head", "_head_size", "_headed", "_keep", "_kept_alive", "_parser", "_served_by_name",
         "begun", "body", "close_said", "reusable", "served_by", "size", "spoiled", "status", "whole",
     )  # fmt: skip
 
@@ -28,6 +31,7 @@ class Answer:
         self._served_by_name = served_by_name
         self._parser: httptools.HttpResponseParser | None = None
         self._head = self._keep = self.spoiled = False
+        self._head_size = 0
         self.begun = self.whole = self.reusable = self.close_said = False
         self._headed = self._framed = self._kept_alive = False
         self.status = self.size = 0
@@ -37,6 +41,7 @@ class Answer:
     def expect(self, *, head: bool = False, keep: bool = False) -> None:
         """Get ready for the next answer: one to HEAD, or one whose body is needed."""
         self._head, self._keep = head, keep
+        self._head_size = 0
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
         self._clear()
@@ -46,6 +51,10 @@ class Answer:
         if self.whole:
             self.spoiled = True
             return
+        if not self._headed:
+            self._head_size += len(data)
+            if self._head_size > LONGEST_HEAD:
+                raise httptools.HttpParserError("The head does not end")
         assert self._parser is not None
         try:
             self._parser.feed_data(data)

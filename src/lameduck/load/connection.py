@@ -8,56 +8,28 @@ instant they are made.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import httptools
 
 from lameduck.cluster import Route
 from lameduck.core.exchange import Failure, Stage
-from lameduck.core.recording import CLOSE_ANNOUNCED, Recording
+from lameduck.core.recording import CLOSE_ANNOUNCED
 from lameduck.load import failures
 from lameduck.load.answer import Answer
+from lameduck.load.floor import Floor
 from lameduck.load.requests import Request
-
-READ_SIZE = 1 << 17
-"""Bytes read at once: large bodies cost few turns of the loop, and no turn is long."""
 
 NONE = -1
 """No exchange is on the connection."""
-
-
-@dataclass(slots=True)
-class Floor:
-    """What all connections of an engine share."""
-
-    loop: asyncio.AbstractEventLoop
-    clock: Callable[[], int]
-    recording: Recording
-    served_by_name: bytes
-    listen_idle: bool
-    """Notice the end of an idle connection when it happens (a client that looks), not when it is used again."""
-    freed: Callable[[Connection], None]
-    """A kept-alive connection can take the next request."""
-    lost: Callable[[Connection], None]
-    """A kept-alive connection is no more."""
-    in_flight: dict[int, Connection] = field(default_factory=dict)
-    """Every exchange that has begun and not ended, oldest first."""
-    connecting: dict[int, Connection] = field(default_factory=dict)
-    """Those of them that have no connection yet, oldest first."""
-    lingering: dict[Connection, int] = field(default_factory=dict)
-    """Connections that are done and wait for the server to close first, with the instant since when."""
-    buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(READ_SIZE)))
-    opened: int = 0
 
 
 class Connection:
     """A connection from its dialling to its end. `seq` is the exchange on it now, or `NONE`."""
 
     __slots__ = (
+        "_address",
         "_answer",
         "_fd",
         "_first_byte",
@@ -84,6 +56,7 @@ class Connection:
         self._floor = floor
         self._sock: socket.socket | None = None
         self._fd = -1
+        self._address = ("", 0)
         self._answer = Answer(floor.served_by_name)
         self._pending: bytes | memoryview = b""
         self._stage = Stage.CONNECT
@@ -115,7 +88,7 @@ class Connection:
         if route.socket is None:
             self._end(failures.NO_ENDPOINT)
             return
-        self._sock, self._fd = route.socket, route.socket.fileno()
+        self._sock, self._fd, self._address = route.socket, route.socket.fileno(), route.address
         floor.connecting[seq] = self
         error = self._sock.connect_ex(route.address)
         if error not in {0, errno.EINPROGRESS}:
@@ -179,13 +152,12 @@ class Connection:
             self._listen(reading=False, writing=True)
         except OSError as error:
             if error.errno in {errno.ECONNRESET, errno.EPIPE}:  # only a connection that was made can break like that
-                self._connected(now)
                 self._stage = Stage.SEND
             self._end(failures.of_errno(self._stage, error.errno or 0))
         else:
-            self._connected(now)
-            self._start_request()
-            self._sent(sent, self._request.wire)
+            if self._connected(now):
+                self._start_request()
+                self._sent(sent, self._request.wire)
 
     def _on_connected(self) -> None:
         assert self._sock is not None
@@ -194,16 +166,21 @@ class Connection:
         if error:
             self._end(failures.of_errno(Stage.CONNECT, error))
             return
-        self._connected(self._floor.clock())
-        self._secure()
+        if self._connected(self._floor.clock()):
+            self._secure()
 
-    def _connected(self, now: int) -> None:
+    def _connected(self, now: int) -> bool:
+        """The handshake of TCP is over. False if we got through to ourselves: so much as a refusal."""
         assert self._sock is not None
+        local = self._sock.getsockname()[:2]
+        if local == self._address:  # simultaneous open: our own port, picked by chance, is the one that nobody serves
+            self._end(failures.of_errno(Stage.CONNECT, errno.ECONNREFUSED))
+            return False
         self._floor.opened += 1
-        self.number, self.opened_at = self._floor.opened, now
-        self.local_port = self._sock.getsockname()[1]
+        self.number, self.opened_at, self.local_port = self._floor.opened, now, local[1]
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._note_connection()
+        return True
 
     def _secure(self) -> None:
         """The connection is made; what has to come before the first request comes here."""
@@ -270,7 +247,7 @@ class Connection:
 
     # Receiving
 
-    def _on_readable(self) -> None:
+    def _read_on(self) -> None:
         try:
             count = self._read()
         except BlockingIOError:
@@ -314,16 +291,15 @@ class Connection:
     def _answered(self) -> None:
         """The answer is whole: judge it, and keep the connection if it may be kept."""
         request, answer = self._request, self._answer
-        whole_request = not self._pending
         self._settle(request.judge(answer.status, answer.body))
-        if not whole_request:
+        if self._pending or answer.spoiled:
             self._drop()
-        elif request.one_shot:
+        elif request.one_shot and not answer.reusable:
             self._linger()
-        elif answer.reusable and not answer.spoiled:
-            self._keep()
-        else:
+        elif request.one_shot or not answer.reusable:
             self._drop()
+        else:
+            self._keep()
 
     def _break(self, error: OSError) -> None:
         """The connection broke under us."""
@@ -393,7 +369,19 @@ class Connection:
             else:
                 loop.remove_writer(self._fd)
 
+    def _on_readable(self) -> None:
+        try:
+            self._read_on()
+        except Exception as error:
+            self._floor.crashed(error)
+
     def _on_writable(self) -> None:
+        try:
+            self._write_on()
+        except Exception as error:
+            self._floor.crashed(error)
+
+    def _write_on(self) -> None:
         if self.opened_at:
             self._push()
         else:

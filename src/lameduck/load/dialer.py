@@ -12,11 +12,14 @@ from itertools import cycle
 from lameduck.cluster import Route
 from lameduck.core.errors import EnvironmentFault
 
+Addresses = tuple[tuple[socket.AddressFamily, tuple[str, int]], ...]
+"""Where a name leads: family, and numeric host with port."""
+
 
 class TcpDialer:
     """Dials fixed addresses in turn, with sockets of this network namespace."""
 
-    def __init__(self, addresses: list[tuple[socket.AddressFamily, tuple[str, int]]]) -> None:
+    def __init__(self, addresses: Addresses) -> None:
         self.addresses = addresses
         self._turn = cycle(addresses)
 
@@ -29,7 +32,7 @@ class TcpDialer:
             reason = error.strerror if isinstance(error, OSError) else "it is not a host name"
             raise EnvironmentFault(f"cannot resolve {host}: {reason}") from None
         addresses = ((family, (str(address[0]), int(address[1]))) for family, _, _, _, address in found)
-        return cls(list(dict.fromkeys(addresses)))
+        return cls(tuple(dict.fromkeys(addresses)))
 
     def dial(self) -> Route:
         """The next address and a fresh socket for it; OSError when this machine has none."""

@@ -12,6 +12,7 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from itertools import islice
 from statistics import median
 
 from lameduck.cluster import Dialer
@@ -22,7 +23,8 @@ from lameduck.core.plan import TrafficPlan
 from lameduck.core.recording import LANES, Recording
 from lameduck.load import failures
 from lameduck.load.alarm import Alarm
-from lameduck.load.connection import Connection, Floor
+from lameduck.load.connection import Connection
+from lameduck.load.floor import Floor
 from lameduck.load.pool import Pool, right_size
 from lameduck.load.requests import prepare
 from lameduck.load.tls import TlsConnection
@@ -51,7 +53,8 @@ class Engine:
     """One run of a plan's traffic through a dialer.
 
     `host` is the Host header. With a TLS context, `server_name` (default: the host) is asked for and checked. `secrets`
-    maps the plan's environment variables to their values. `recording` may be read at any time from the loop's thread.
+    maps the plan's environment variables to their values. As part (k, n) it sends each n-th request of the plan, from
+    the k-th on. `recording` may be read at any time from the loop's thread.
     Raises `UsageError` when a request of the plan cannot be made.
     """
 
@@ -64,6 +67,7 @@ class Engine:
         tls: ssl.SSLContext | None = None,
         server_name: str = "",
         secrets: Mapping[str, str] | None = None,
+        part: tuple[int, int] = (0, 1),
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.plan = plan
@@ -77,19 +81,21 @@ class Engine:
         self._requests = [
             [prepare(shape, lane, host, secrets or {}) for shape in plan.requests] for lane in self._lanes
         ]
-        self._arrivals = arrivals(plan)
+        self._arrivals = islice(arrivals(plan), part[0], None, part[1])
         self._next: Arrival = next(self._arrivals)
         self._end: int | None = None
+        self._in_flight: dict[int, Connection] = {}
         self._sending = False
         self._tuned = 0
         share = sum(share for lane, share in plan.lanes if lane is Lane.REUSE) / sum(share for _, share in plan.lanes)
-        self._reuse_rate = plan.rate * share
+        self._reuse_rate = plan.rate * share / part[1]
         self._pool: Pool[Connection] = Pool(right_size(self._reuse_rate, 0))
 
-    async def run(self, *, bounded: bool = True) -> None:
+    async def run(self, *, bounded: bool = True, started: int | None = None) -> None:
         """Send by the plan until `stop` is called or, if bounded, its duration is over; wait for what is in flight.
 
-        What is in flight ends within the plan's time-outs. Everything is closed at the end, also when cancelled.
+        The arrivals count from `started` (an instant; default: now). What is in flight ends within the plan's
+        time-outs. Everything is closed at the end, also when cancelled.
         """
         loop = asyncio.get_running_loop()
         self._floor = Floor(
@@ -100,10 +106,12 @@ class Engine:
             listen_idle=self.plan.look,
             freed=self._pool.give,
             lost=self._pool.remove,
+            crashed=self._crashed,
+            in_flight=self._in_flight,
         )
         self._finished = loop.create_future()
         self._sending = True
-        self.watch.started = self._clock() + LEAD
+        self.watch.started = self._clock() + LEAD if started is None else started
         if bounded:
             self._end = self.watch.started + self.plan.duration
         self._alarm = Alarm(loop, self._guarded(self._tick), self._clock)
@@ -133,7 +141,7 @@ class Engine:
 
     def in_flight(self) -> int:
         """Exchanges that have begun and not ended."""
-        return len(self._floor.in_flight)
+        return len(self._in_flight)
 
     # Sending
 
@@ -239,16 +247,18 @@ class Engine:
         return int(median(times)) if times else 0
 
     def _guarded(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Our own bug ends the run with its traceback instead of leaving it asleep."""
-
         def guarded() -> None:
             try:
                 work()
             except Exception as error:
-                if not self._finished.done():
-                    self._finished.set_exception(error)
+                self._crashed(error)
 
         return guarded
+
+    def _crashed(self, error: Exception) -> None:
+        """Our own bug ends the run with its traceback instead of leaving it asleep."""
+        if not self._finished.done():
+            self._finished.set_exception(error)
 
     def _close(self) -> None:
         self.stop()

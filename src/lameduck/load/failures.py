@@ -82,7 +82,7 @@ def of_protocol(error: Exception) -> Failure:
 
 def of_status(status: int) -> Failure:
     """The answer is whole and its status is not an expected one."""
-    return Failure(Stage.VALIDATE, Kind.BAD_STATUS, 0, str(status))
+    return Failure(Stage.VALIDATE, Kind.BAD_STATUS, 0, f"answered {status}")
 
 
 def of_body(detail: str) -> Failure:

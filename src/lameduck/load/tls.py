@@ -10,7 +10,8 @@ import ssl
 
 from lameduck.core.exchange import Stage
 from lameduck.load import failures
-from lameduck.load.connection import NONE, Connection, Floor
+from lameduck.load.connection import NONE, Connection
+from lameduck.load.floor import Floor
 
 
 class TlsConnection(Connection):
@@ -66,13 +67,13 @@ class TlsConnection(Connection):
             self._start_request()
             self._push()
 
-    def _on_writable(self) -> None:
+    def _write_on(self) -> None:
         if self._stage is Stage.TLS:
             self._shake_hands()
         else:
-            super()._on_writable()
+            super()._write_on()
 
-    def _on_readable(self) -> None:
+    def _read_on(self) -> None:
         """Read until TLS has no more: what it has decrypted already wakes nobody."""
         if self._stage is Stage.TLS:
             self._shake_hands()
