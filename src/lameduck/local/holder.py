@@ -1,0 +1,261 @@
+"""The holder of one pod: the process that lives in its namespaces and does there what lameduck asks.
+
+It starts the pod's first process, probes it, runs its hooks, watches its listeners and its end, and hands out sockets
+that were born in the pod's network. Law: it decides nothing; it reports what it saw with the instant at which it saw
+it; and when lameduck or its zygote is gone, the pod is.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import time
+import traceback
+from typing import Any, NoReturn
+
+from lameduck.local import channel, processes, sandbox, spawning
+from lameduck.local.asking import Asking, Question
+from lameduck.local.listeners import Listeners
+from lameduck.local.sandbox import Isolation
+
+NODE_ADDRESS = "198.19.255.254"
+"""An address besides the pod's own, so that packets to a dead pod still have somewhere to come from."""
+_NODE, _POD = 1, 2
+
+
+class Holder:
+    """One pod's holder. `order` is what the zygote was told: name, address, isolation, output file, priority."""
+
+    def __init__(self, control: socket.socket, order: channel.Message) -> None:
+        self._control = control
+        self._name: str = order["name"]
+        self._address: str = order["address"]
+        self._isolation = Isolation(*order["isolation"])
+        self._order = order
+        self._pid = 0
+        self._pidfd = -1
+        self._hook = -1
+        self._hook_pid = 0
+        self._asking: dict[int, Asking] = {}
+        self._seen: list[list[Any]] = []
+        self._listeners: Listeners | None = None
+        self._watch_every = 0
+        self._watch_next = 0
+        self._tail: list[socket.socket] = []
+        self._poll = select.poll()
+
+    def serve(self) -> None:
+        """Work until the channel ends."""
+        self._poll.register(self._control, select.POLLIN)
+        self._listeners = Listeners()
+        self._say("up")
+        while True:
+            for descriptor, _ in self._poll.poll(self._patience()):
+                if descriptor == self._control.fileno():
+                    message, _ = channel.receive(self._control)
+                    if message is None:
+                        return
+                    getattr(self, "_do_" + message["do"])(message)
+                elif descriptor == self._pidfd:
+                    self._ended()
+                elif descriptor == self._hook:
+                    self._hook_ended()
+                elif descriptor in self._asking:
+                    self._ask_on(descriptor)
+            self._on_time()
+
+    def _patience(self) -> int | None:
+        times = [asking.deadline for asking in self._asking.values() if asking.deadline]
+        if self._watch_every:
+            times.append(self._watch_next)
+        if not times:
+            return None
+        return max(0, (min(times) - time.monotonic_ns() + 999_999) // 1_000_000)
+
+    def _on_time(self) -> None:
+        now = time.monotonic_ns()
+        for descriptor, asking in list(self._asking.items()):
+            if asking.deadline and now >= asking.deadline:
+                self._ask_on(descriptor)
+        if self._watch_every and now >= self._watch_next:
+            self._watch_next = now + self._watch_every
+            self._look()
+
+    def _say(self, saw: str, **facts: Any) -> None:
+        channel.send(self._control, {"saw": saw, "at": facts.pop("at", None) or time.monotonic_ns(), **facts})
+
+    # what lameduck asks for
+
+    def _do_run(self, message: channel.Message) -> None:
+        try:
+            self._pid = spawning.first_process(self._program(message), self._isolation, self._name)
+        except OSError as error:
+            self._say("failed", message=str(error.strerror or error))
+            return
+        self._pidfd = os.pidfd_open(self._pid)
+        self._poll.register(self._pidfd, select.POLLIN)
+        self._say("started", pid=self._pid)
+
+    def _program(self, message: channel.Message) -> spawning.Program:
+        order = self._order
+        environment = {**os.environ, **message["environment"]}
+        return spawning.Program(message["command"], environment, order["output"], order["nice"], order["files"])
+
+    def _do_sockets(self, message: channel.Message) -> None:
+        made: list[socket.socket] = []
+        try:
+            made += (socket.socket(type=socket.SOCK_STREAM | socket.SOCK_NONBLOCK) for _ in range(message["count"]))
+            channel.send(self._control, {"saw": "sockets", "at": 0}, [s.fileno() for s in made])
+        finally:
+            for each in made:
+                each.close()
+
+    def _do_signal(self, message: channel.Message) -> None:
+        facts = processes.reaction(self._pid, message["signal"])
+        at = time.monotonic_ns()
+        if facts and (self._isolation.pid or facts["caught"]):
+            os.kill(self._pid, message["signal"])
+        if facts:
+            self._say("signalled", at=at, **facts)
+
+    def _do_kill(self, _: channel.Message) -> None:
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+
+    def _do_ask(self, message: channel.Message) -> None:
+        asking = Asking(Question(**message["question"]))
+        self._asking[asking.socket.fileno()] = asking
+        self._ask_on(asking.socket.fileno())
+
+    def _do_hook(self, message: channel.Message) -> None:
+        try:
+            self._hook_pid = spawning.hook(self._program(message), self._pidfd if self._isolation.pid else -1)
+        except OSError as error:
+            self._say("hook ended", ok=False, message=f"{message['command'][0]}: {error.strerror or error}")
+            return
+        self._hook = os.pidfd_open(self._hook_pid)
+        self._poll.register(self._hook, select.POLLIN)
+
+    def _do_watch(self, message: channel.Message) -> None:
+        self._watch_every = message["every"]
+        self._watch_next = time.monotonic_ns()
+
+    def _do_silence(self, message: channel.Message) -> None:
+        try:
+            if self._isolation.net:
+                sandbox.swallow(_POD, self._address)
+            else:
+                self._tail += spawning.full_listener(self._address, message["port"])
+        except OSError as error:
+            self._say("not silent", message=str(error.strerror or error))
+
+    # what happens to the pod
+
+    def _look(self) -> None:
+        assert self._listeners is not None
+        only = self._order["only_port"]
+        mine = [one for one in self._listeners.now() if only in {0, one.port}]
+        seen = sorted([one.port, str(one), one.reaches(self._address)] for one in mine)
+        if seen != self._seen:
+            self._seen = seen
+            self._say("listeners", listeners=seen)
+
+    def _ask_on(self, descriptor: int) -> None:
+        asking = self._asking[descriptor]
+        result = asking.poll()
+        if result is None:
+            self._poll.register(descriptor, asking.events)
+            return
+        if descriptor in self._asking:
+            del self._asking[descriptor]
+            self._forget(descriptor)
+            asking.close()
+        self._say("answer", to=asking.question.name, ok=result[0], message=result[1])
+
+    def _forget(self, descriptor: int) -> None:
+        try:
+            self._poll.unregister(descriptor)
+        except KeyError:
+            return
+
+    def _ended(self) -> None:
+        at = time.monotonic_ns()
+        _, status = os.waitpid(self._pid, 0)
+        if not self._isolation.pid:
+            processes.end_descendants(os.getpid())
+        self._forget(self._pidfd)
+        os.close(self._pidfd)
+        self._pid, self._pidfd, self._seen = 0, -1, []
+        code = os.waitstatus_to_exitcode(status)
+        self._say("exited", at=at, code=_exit_code(code))
+
+    def _hook_ended(self) -> None:
+        try:
+            code = os.waitstatus_to_exitcode(os.waitpid(self._hook_pid, 0)[1])
+        except ChildProcessError:  # it went with the pod's other processes
+            code = -signal.SIGKILL
+        self._forget(self._hook)
+        os.close(self._hook)
+        self._hook, self._hook_pid = -1, 0
+        self._say("hook ended", ok=code == 0, message="" if code == 0 else f"ended with {_exit_code(code)}")
+
+    def end(self) -> None:
+        """Take the pod down: nothing of it is left when this returns."""
+        if self._isolation.pid and self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+        processes.end_descendants(os.getpid())
+
+
+def _exit_code(code: int) -> int:
+    """As a container runtime tells it: 128 + n for signal n."""
+    return 128 - code if code < 0 else code
+
+
+def enter(isolation: Isolation, address: str, parent: socket.socket) -> None:
+    """Move this process into the pod's namespaces; `parent` is the zygote, which can map what we may not.
+
+    Raises `OSError` where the system forbids it.
+    """
+    uid, gid = os.getuid(), os.getgid()
+    flags = (sandbox.CLONE_NEWUSER * isolation.user) | (sandbox.CLONE_NEWNET * isolation.net)
+    if flags:
+        sandbox.unshare(flags)
+    if isolation.user:
+        parent.send(b"map")
+        if parent.recv(1) != b"y":
+            sandbox.map_self(uid, gid)
+    if isolation.net:
+        sandbox.loopback_up()
+        sandbox.add_address(_NODE, NODE_ADDRESS)
+        sandbox.add_address(_POD, address)
+
+
+def _stop(*_: object) -> NoReturn:
+    raise SystemExit
+
+
+def main(control: socket.socket, order: channel.Message, parent: socket.socket) -> None:
+    """The holder's whole life, in a fresh child of the zygote."""
+    holder = Holder(control, order)
+    try:
+        signal.signal(signal.SIGTERM, _stop)
+        sandbox.rename(f"pod {order['name'][-10:]}")
+        with parent:
+            enter(Isolation(*order["isolation"]), order["address"], parent)
+        sandbox.die_with_parent(signal.SIGTERM)
+        sandbox.adopt_orphans()
+        if os.getppid() == order["zygote"]:
+            holder.serve()
+    except SystemExit:
+        pass
+    except Exception:
+        try:
+            holder._say("fault", message=traceback.format_exc())
+        except OSError:
+            traceback.print_exc()
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        holder.end()

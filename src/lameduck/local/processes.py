@@ -1,0 +1,92 @@
+"""What `/proc` says of a pod's processes, and how the whole of them is ended.
+
+Law: a stop signal's effect is read, never guessed: `SigCgt`, `SigIgn` and `SigBlk` of process 1 at that moment. A
+signal that is blocked counts as caught, since whoever blocks it reads it (sigwait, signalfd). Without a PID namespace
+the kernel's rules for process 1 are followed by hand: a signal with no handler does nothing, and all descendants end
+with it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "busybox"})
+
+
+def reaction(pid: int, sig: int) -> dict[str, Any]:
+    """What a process is going to do with a signal, as the detail of STOP_SIGNAL; {} if it is gone."""
+    status = _status(pid)
+    if not status:
+        return {}
+    bit = 1 << (sig - 1)
+    caught, ignored, blocked = (bool(int(status.get(key, "0"), 16) & bit) for key in ("SigCgt", "SigIgn", "SigBlk"))
+    name = program(pid) or status.get("Name", "")
+    return {
+        "signal": signal.Signals(sig).name if sig in set(signal.Signals) else str(sig),
+        "pid1": name,
+        "caught": caught or blocked,
+        "ignored": ignored,
+        "is_shell": name in SHELLS,
+        "children": [program(child) or _status(child).get("Name", "?") for child in children(pid)],
+    }
+
+
+def program(pid: int) -> str:
+    """The base name of what a process executes, "" if it cannot be read."""
+    try:
+        return Path(f"/proc/{pid}/exe").readlink().name.removesuffix(" (deleted)")
+    except OSError:
+        return ""
+
+
+def _status(pid: int) -> dict[str, str]:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return {}
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def children(pid: int) -> list[int]:
+    """The children of all threads of a process."""
+    try:
+        return [
+            int(word)
+            for task in Path(f"/proc/{pid}/task").iterdir()
+            for word in (task / "children").read_text().split()
+        ]
+    except FileNotFoundError:
+        return _children_by_scan(pid) if Path(f"/proc/{pid}").exists() else []
+    except OSError:
+        return []
+
+
+def _children_by_scan(pid: int) -> list[int]:
+    """For kernels without CONFIG_PROC_CHILDREN: look at every process's parent."""
+    everyone = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [one for one in everyone if _status(one).get("PPid") == str(pid)]
+
+
+def descendants(pid: int) -> list[int]:
+    """Everything below a process, parents first."""
+    found = children(pid)
+    for child in found:
+        found += descendants(child)
+    return found
+
+
+def end_descendants(pid: int) -> None:
+    """SIGKILL everything below this process, which adopts orphans, until nothing is left, and reap it."""
+    while below := descendants(pid):
+        for child in below:
+            try:
+                os.kill(child, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return

@@ -1,0 +1,131 @@
+"""How a pod's processes come to be: its first process, and the hooks that run beside it.
+
+Law: a started program finds the world a container runtime would give it: every signal at its default and unblocked, a
+session of its own, no input, both outputs in the pod's file, and no descriptor of ours. If it cannot be executed, the
+caller gets the `OSError`, not the pod an exit code.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, NoReturn
+
+from lameduck.local import sandbox
+from lameduck.local.sandbox import Isolation
+
+_OWN = sandbox.CLONE_NEWPID | sandbox.CLONE_NEWNS | sandbox.CLONE_NEWUTS
+_CANNOT_EXECUTE = 127
+
+
+class Program(NamedTuple):
+    """What to execute and with what around it."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    output: str
+    """The file that gets what it prints."""
+    nice: int
+    files: int
+    """Its limit of open files, soft; the hard one stays."""
+
+
+def first_process(program: Program, isolation: Isolation, hostname: str) -> int:
+    """Start a pod's first process, process 1 of its own PID namespace where there is one; its pid as seen from here.
+
+    Raises `OSError` if it cannot be executed.
+    """
+    report, blame = os.pipe2(os.O_CLOEXEC)
+    pid = sandbox.clone(_OWN) if isolation.pid else os.fork()
+    if pid == 0:
+
+        def prepare() -> None:
+            sandbox.die_with_parent(signal.SIGKILL)
+            if isolation.pid:
+                sandbox.private_proc(hostname)
+
+        _execute(program, prepare, blame)
+    return _started(pid, report, blame)
+
+
+def hook(program: Program, pidfd: int) -> int:
+    """Start a hook in the pod of the process behind `pidfd` (-1: here); its pid, or that of one who ends as it does.
+
+    Raises `OSError` if it cannot be executed.
+    """
+    report, blame = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            if pidfd >= 0:
+                sandbox.join(pidfd, _OWN)
+                inner = os.fork()
+                if inner:
+                    os.close(blame)
+                    _end_like(inner)
+        except OSError as error:
+            _give_up(blame, error)
+        _execute(program, lambda: None, blame)
+    return _started(pid, report, blame)
+
+
+def full_listener(address: str, port: int) -> list[socket.socket]:
+    """Sockets that make a port swallow every new connection: a listener whose queue is full. Keep them.
+
+    Raises `OSError` while somebody else has the port.
+    """
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept = [listener]
+    listener.bind((address, port))
+    listener.listen(0)
+    for _ in range(2):
+        filler = socket.socket()
+        filler.setblocking(False)
+        filler.connect_ex((address, port))
+        kept.append(filler)
+    return kept
+
+
+def _started(pid: int, report: int, blame: int) -> int:
+    os.close(blame)
+    with os.fdopen(report, "rb") as pipe:
+        number = pipe.read()
+    if number:
+        os.waitpid(pid, 0)
+        raise OSError(int(number), os.strerror(int(number)))
+    return pid
+
+
+def _execute(program: Program, prepare: Callable[[], None], blame: int) -> NoReturn:
+    try:
+        prepare()
+        os.setsid()
+        os.nice(program.nice)
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(program.files, hard), hard))
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        output = os.open(program.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(nothing, 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.execvpe(program.command[0], list(program.command), dict(program.environment))  # noqa: S606
+    except OSError as error:
+        _give_up(blame, error)
+
+
+def _give_up(blame: int, error: OSError) -> NoReturn:
+    os.write(blame, str(error.errno or 5).encode())
+    os._exit(_CANNOT_EXECUTE)
+
+
+def _end_like(child: int) -> NoReturn:
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    os._exit(128 - code if code < 0 else code)
