@@ -18,6 +18,7 @@ from lameduck.cli.settings import layered
 from lameduck.core.errors import ExitCode, LameduckError
 
 COMMANDS = {
+    "prove": "load + rollouts + observation: the verdict, its findings, the report",
     "load": "send requests at a steady rate and say what became of each",
     "completion": "print a completion script for bash, zsh or tcsh",
 }

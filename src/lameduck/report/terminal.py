@@ -19,6 +19,7 @@ from lameduck.core.histogram import Histogram
 from lameduck.core.instants import human
 from lameduck.core.proof import Gate, Proof, Verdict
 from lameduck.core.statistics import CONFIDENCE
+from lameduck.report.inert import inert
 
 COLOURS = {Verdict.PROVEN: "green", Verdict.FAILED: "red", Verdict.INCONCLUSIVE: "yellow"}
 SEVERITIES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
@@ -34,9 +35,9 @@ def screen(proof: Proof) -> RenderableType:
     fallen = [gate for gate in proof.gates if not gate.held]
     if fallen or proof.verdict is not Verdict.FAILED:
         parts += [Text(), _heading("How far this can be trusted"), _gates(proof.gates)]
-    parts += [Text(note, style="dim") for note in proof.notes]
+    parts += [Text(inert(note), style="dim") for note in proof.notes]
     if proof.run.get("folder"):
-        parts += [Text(), Text(f"run kept in {proof.run['folder']}", style="dim")]
+        parts += [Text(), Text(inert(f"run kept in {proof.run['folder']}"), style="dim")]
     return Group(*parts)
 
 
@@ -117,8 +118,8 @@ def finding_block(number: int, finding: Finding) -> RenderableType:
         head.append(f"  seen as {finding.symptom}", style="dim")
     if finding.confidence is not Confidence.CERTAIN:
         head.append(f"  {finding.confidence.value}", style="dim")
-    body: list[RenderableType] = [Text(finding.message)]
-    body += [Text.assemble(("· ", "dim"), (line, "dim")) for line in finding.evidence]
+    body: list[RenderableType] = [Text(inert(finding.message))]
+    body += [Text.assemble(("· ", "dim"), (inert(line), "dim")) for line in finding.evidence]
     if finding.fix is not None:
         body += fix_lines(finding.fix)
     return Group(head, Padding(Group(*body), (0, 0, 1, 3)))
@@ -141,7 +142,7 @@ def _gates(gates: Sequence[Gate]) -> RenderableType:
     table = Table.grid(padding=(0, 1))
     for gate in gates:
         mark = Text("✓", style="green") if gate.held else Text("✗", style="bold yellow")
-        words = Text.assemble(gate.name, (f": {gate.detail}", "dim"))
+        words = Text.assemble(gate.name, (inert(f": {gate.detail}"), "dim"))
         if not gate.held and gate.remedy:
             words.append(f" → {gate.remedy}", style="yellow")
         table.add_row(mark, words)
@@ -159,6 +160,6 @@ def comparison(rows: Sequence[tuple[str, Proof]]) -> Table:
         verdict = Text(proof.verdict.value, style=f"bold {COLOURS[proof.verdict]}")
         longest = proof.run.get("longest_rollout_ns")
         table.add_row(
-            title, verdict, f"{proof.requests:,}", f"{proof.failed:,}", kinds, codes, human(longest) if longest else "–"
+            inert(title), verdict, f"{proof.requests:,}", f"{proof.failed:,}", kinds, codes, human(longest) if longest else "–"
         )
     return table
