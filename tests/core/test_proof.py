@@ -72,7 +72,9 @@ def test_one_thin_second_of_an_exposed_window_spoils_the_plan_although_the_whole
 
 def test_late_sends_prove_nothing() -> None:
     late = [
-        Exchange(0, Lane.NEW, at(ms), at(ms + 25), at(ms + 26), at(ms + 26), at(ms + 27), at(ms + 27), routed_to="other")
+        Exchange(
+            0, Lane.NEW, at(ms), at(ms + 25), at(ms + 26), at(ms + 26), at(ms + 27), at(ms + 27), routed_to="other"
+        )
         for ms in range(2_000, 20_000, 100)
     ]
     judged = proof(*late)

@@ -33,7 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("command", nargs="*", metavar="CMD", help="what a pod runs, after --; {port} is replaced")
     parser.add_argument("--local", action="store_true", help="prove on this machine, without a cluster")
     parser.add_argument("--rollouts", type=int, default=3, metavar="N", help="rolling updates; 0 is a control run (3)")
-    parser.add_argument("--max-failures", type=int, default=0, metavar="N", help="exit 0 up to N lost requests; the verdict stays")
+    parser.add_argument(
+        "--max-failures", type=int, default=0, metavar="N", help="exit 0 up to N lost requests; the verdict stays"
+    )
     add_traffic_options(parser)
     _workload(parser.add_argument_group("the workload"))
     output = parser.add_argument_group("output")
@@ -46,16 +48,24 @@ def _workload(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--replicas", type=int, default=3, metavar="N", help="replicas (3)")
     group.add_argument("--port", type=int, metavar="PORT", help="the port that CMD listens on (the one it opens)")
     group.add_argument("--ready-path", metavar="PATH", help="readiness probe: GET this path (a TCP connect)")
-    group.add_argument("--grace", type=float, default=30.0, metavar="SECONDS", help="terminationGracePeriodSeconds (30)")
+    group.add_argument(
+        "--grace", type=float, default=30.0, metavar="SECONDS", help="terminationGracePeriodSeconds (30)"
+    )
     hook = group.add_mutually_exclusive_group()
     hook.add_argument("--pre-stop-sleep", type=int, metavar="SECONDS", help="a preStop hook that sleeps")
     hook.add_argument("--pre-stop-exec", metavar="COMMAND", help="a preStop hook that runs this in the pod")
     group.add_argument("--max-surge", default="25%", metavar="N|P%%", help="of the rolling update (25%%)")
     group.add_argument("--max-unavailable", default="25%", metavar="N|P%%", help="of the rolling update (25%%)")
     group.add_argument("--min-ready-seconds", type=int, default=0, metavar="SECONDS", help="minReadySeconds (0)")
-    group.add_argument("--reach", action="append", default=[], metavar="HOST:PORT", help="let pods reach this address; repeatable")
-    group.add_argument("--network", choices=("sandbox", "host"), default="sandbox", help="host: no network of its own, $PORT differs")
-    group.add_argument("--verify-fix", action="store_true", help="apply what the findings propose, prove again, show both")
+    group.add_argument(
+        "--reach", action="append", default=[], metavar="HOST:PORT", help="let pods reach this address; repeatable"
+    )
+    group.add_argument(
+        "--network", choices=("sandbox", "host"), default="sandbox", help="host: no network of its own, $PORT differs"
+    )
+    group.add_argument(
+        "--verify-fix", action="store_true", help="apply what the findings propose, prove again, show both"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -113,7 +123,9 @@ def local_spec(arguments: argparse.Namespace) -> LocalSpec:
     from lameduck.local.spec import LocalSpec
 
     if not arguments.command:
-        raise UsageError("what shall a pod run? Put the command after --, as in: lameduck prove --local -- python app.py")
+        raise UsageError(
+            "what shall a pod run? Put the command after --, as in: lameduck prove --local -- python app.py"
+        )
     if arguments.replicas < 1:
         raise UsageError("--replicas is 1 or more")
     return LocalSpec(
@@ -129,7 +141,7 @@ def local_spec(arguments: argparse.Namespace) -> LocalSpec:
         min_ready_seconds=arguments.min_ready_seconds,
         reach=tuple(host_and_port(each) for each in arguments.reach),
         network=arguments.network,
-        seed=arguments.seed,
+        seed=1 if arguments.seed is None else arguments.seed,
     )
 
 
