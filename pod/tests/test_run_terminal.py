@@ -25,13 +25,13 @@ class Screen:
 
     def __init__(self, argv: list[str]) -> None:
         self.master, slave = pty.openpty()
-        self.process = subprocess.Popen(  # noqa: PLW1509  (no threads here)
+        self.process = subprocess.Popen(
             argv,
             stdin=slave,
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509  (no threads here)
             env={**os.environ, "PS1": "prompt> ", "TERM": "dumb"},
         )
         os.close(slave)

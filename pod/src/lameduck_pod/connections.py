@@ -36,7 +36,7 @@ class Connection:
         "wqueue",
     )
 
-    def __init__(  # noqa: PLR0917  (1,000 of these per look, and keywords cost)
+    def __init__(  # by position: 1,000 of these per look
         self,
         state: int,
         port: int,
