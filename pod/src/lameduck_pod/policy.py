@@ -260,6 +260,8 @@ def _signalled(plan: Plan, state: State, event: Signalled, now: int) -> tuple[St
         "sender": event.sender,
     }
     note = Note(event="signal", message=message, facts=facts)
+    if sent == number in signals.CHATTER:
+        return state, [Send(number=sent)]
     return state, [Send(number=sent), note] if sent else [note]
 
 
