@@ -13,7 +13,11 @@ Fix and its safety
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Confidence, Defect, Finding, Severity
+from lameduck.defects.lintkit import finding
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD001",
@@ -22,3 +26,11 @@ DEFECT = Defect(
     "What cannot be read is not checked, so nothing is known about it.",
     Severity.WARNING,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Every file or document that could not be read."""
+    for fault in project.faults:
+        end = fault.text.line_end(min(fault.offset, len(fault.text.content)))
+        place = fault.text.span(fault.offset, max(end, fault.offset + 1))
+        yield finding(DEFECT, f"cannot be read and was not checked: {fault.problem}", place, Confidence.CERTAIN)

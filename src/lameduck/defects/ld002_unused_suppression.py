@@ -12,7 +12,9 @@ Fix and its safety
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from lameduck.core.finding import Confidence, Defect, Edit, FileSpan, Finding, Safety, Severity
+from lameduck.defects.lintkit import finding, fix_of
+from lameduck.manifests.text import Text
 
 DEFECT = Defect(
     "LD002",
@@ -21,3 +23,22 @@ DEFECT = Defect(
     "A stale ignore hides the next real defect at the same place.",
     Severity.WARNING,
 )
+
+
+def unused(text: Text, place: FileSpan, codes: tuple[str, ...]) -> Finding:
+    """The finding for one suppression that nothing needed."""
+    what = ", ".join(codes) or "anything"
+    start, end = text.starts[place.line - 1], text.line_end(text.starts[place.line - 1])
+    at = start + place.column - 1
+    fix = None
+    if text.content[at] == "#":
+        own_line = not text.content[start:at].strip()
+        edit = (
+            Edit(start, end + len(text.eol), "")
+            if own_line
+            else Edit(start + len(text.content[start:at].rstrip()), end, "")
+        )
+        fix = fix_of("remove the suppression", Safety.SAFE, (text, [edit]))
+    return finding(
+        DEFECT, f"this ignores {what}, but there is nothing to ignore here", place, Confidence.CERTAIN, fix=fix
+    )

@@ -20,7 +20,14 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Confidence, Defect, Finding, Fix, Safety, Severity
+from lameduck.defects.fields import Misplaced, mend, misplaced
+from lameduck.defects.lintkit import finding, fix_of, tried, who
+from lameduck.defects.rollouts import least_replicas
+from lameduck.manifests.project import Project
+from lameduck.manifests.workloads import Workload
 
 DEFECT = Defect(
     "LD003",
@@ -29,3 +36,45 @@ DEFECT = Defect(
     "The API server prunes it with a warning at most, so the defaults rule instead of what was written.",
     Severity.ERROR,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Fields of workloads and Services that stand where the API drops them."""
+    for workload in project.workloads:
+        for one in misplaced(workload):
+            if one.rename:
+                what = f"{one.key} is no field here, {one.rename} is"
+            else:
+                what = f"{one.key} is no field here, it belongs into {one.belongs}"
+            message = f"{who(workload)}: {what}; the API drops it silently{_effective(project, workload, one)}"
+            fix = tried(lambda one=one: _fix(one))  # type: ignore[misc]
+            yield finding(DEFECT, message, one.node.key_span, Confidence.CERTAIN, fix=fix)
+    for thing in project.cluster.objects:
+        if thing.kind == "Service" and not thing.group and thing.node["publishNotReadyAddresses"]:
+            node = thing.node["publishNotReadyAddresses"]
+            message = f"{thing.title}: publishNotReadyAddresses belongs into spec; the API drops it silently"
+            yield finding(DEFECT, message, node.key_span, Confidence.CERTAIN)
+
+
+def _fix(one: Misplaced) -> Fix | None:
+    title = f"call it {one.rename}" if one.rename else f"move it into {one.belongs}"
+    return fix_of(title, Safety.SAFE, (one.node.text, mend(one)))
+
+
+def _effective(project: Project, workload: Workload, one: Misplaced) -> str:
+    """What holds instead, where that is known."""
+    if one.key in {"strategy", "rollingUpdate", "maxSurge", "maxUnavailable"} and workload.kind == "Deployment":
+        written = workload.spec["strategy"]
+        if written.at("rollingUpdate").keys():
+            return ""
+        replicas = least_replicas(project, workload) or 1
+        return (
+            f", so the defaults hold: maxSurge 25 % ({-(-replicas * 25 // 100)} of {replicas}), "
+            f"maxUnavailable 25 % ({replicas * 25 // 100} of {replicas})"
+        )
+    if one.key.lower() == "terminationgraceperiodseconds":
+        grace = workload.grace
+        return f", so {grace} s hold" if grace is not None else ""
+    if one.key.lower() in {"lifecycle", "prestop"}:
+        return ", so there is no delay before the stop signal"
+    return ""

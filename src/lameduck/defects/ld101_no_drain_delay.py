@@ -22,11 +22,25 @@ Evidence
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lameduck.core.finding import Defect, Fix, Safety, Severity
+from lameduck.core.finding import Defect, Finding, Fix, Safety, Severity
+from lameduck.defects.lintkit import (
+    Served,
+    delay_wanted,
+    finding,
+    fix_of,
+    grace_needed,
+    hook_place,
+    served,
+    tried,
+    who,
+    window_edits,
+)
 from lameduck.defects.snippets import drain_window
+from lameduck.manifests.hooks import HookKind, hook_of
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD101",
@@ -41,3 +55,40 @@ DEFECT = Defect(
 def proof_fix(facts: Mapping[str, Any]) -> Fix | None:
     """preStop sleep and the grace that fits; facts: ``pre_stop_seconds``, ``grace_seconds`` (int, s)."""
     return drain_window(facts, Safety.SAFE)
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Serving containers whose preStop hook is absent or does not wait."""
+    for one in served(project):
+        hook = hook_of(one.container)
+        if hook.kind is not HookKind.NONE and (hook.delays or hook.broken or hook.stops):
+            continue  # it waits, or another rule says what is wrong with it
+        if (not one.container.lifecycle["preStop"] and project.is_patched(one.workload)) or _waits_itself(project, one):
+            continue
+        seconds = delay_wanted(project)
+        message = (
+            f"{one.by} sends traffic to {who(one.workload, one.container)}, and nothing delays the stop signal: "
+            f"connections are still routed to it after it has stopped listening"
+        )
+        fix = tried(
+            lambda one=one, seconds=seconds: fix_of(  # type: ignore[misc]
+                (
+                    f"wait {seconds} s in preStop (grace period at least "
+                    f"{grace_needed(project, one.container, seconds)} s)"
+                ),
+                Safety.SAFE,
+                (one.container.node.text, window_edits(project, one.workload, one.container)),
+            )
+        )
+        severity = None if one.workload.kind != "DaemonSet" else Severity.WARNING
+        yield finding(DEFECT, message, hook_place(hook, one.container), one.confidence, severity=severity, fix=fix)
+
+
+def _waits_itself(project: Project, one: Served) -> bool:
+    """Whether the server is known to keep accepting after the stop signal by itself."""
+    program = project.program_of(one.container)
+    words = [*(one.container.command or ()), *(one.container.args or ())]
+    if program is not None:
+        words += [*(program.launch.argv or ()), *(link.label for link in program.chain.links)]
+    line = " ".join(words).lower()
+    return "requestacceptgracetimeout" in line or "lameduck-pod" in line

@@ -21,11 +21,16 @@ Evidence
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lameduck.core.finding import Defect, Fix, Severity
+from lameduck.core.finding import Confidence, Defect, Edit, Finding, Fix, Safety, Severity
+from lameduck.defects.lintkit import drain_of, finding, fix_of, grace_needed, running, tried, who
 from lameduck.defects.snippets import grace_only
+from lameduck.manifests.hooks import Hook, hook_of
+from lameduck.manifests.project import Project
+from lameduck.manifests.splice import put
+from lameduck.manifests.workloads import Container, Workload
 
 DEFECT = Defect(
     "LD102",
@@ -40,3 +45,71 @@ DEFECT = Defect(
 def proof_fix(facts: Mapping[str, Any]) -> Fix | None:
     """The grace period that fits; facts: ``grace_seconds`` (int, s)."""
     return grace_only(facts)
+
+
+LITTLE = 5
+"""Fewer seconds than this for the drain of an unknown server is worth a remark."""
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Hooks that leave less of the grace period than the drain needs."""
+    for workload, container in running(project):
+        hook, grace = hook_of(container), workload.grace
+        if grace is None or grace <= 1 or not hook.seconds or hook.broken:
+            continue
+        verdict = _verdict(project, container, hook, grace)
+        if verdict is None:
+            continue
+        message, confidence, severity = verdict
+        unwritten = " (the default)" if not workload.pod["terminationGracePeriodSeconds"] else ""
+        text = f"{who(workload, container)}: {message.format(grace=f'{grace} s of grace{unwritten}')}"
+        yield finding(
+            DEFECT,
+            text,
+            container.pre_stop.key_span,
+            confidence,
+            severity=severity,
+            fix=_fix(project, workload, container, hook),
+        )
+
+
+def _verdict(
+    project: Project, container: Container, hook: Hook, grace: int
+) -> tuple[str, Confidence, Severity | None] | None:
+    """What is wrong with the sum, how sure that is, and how bad; None when it fits."""
+    seconds = hook.seconds or 0
+    left = grace - seconds
+    if left <= 0:
+        sign = ">" if seconds > grace else ">="
+        return (
+            (
+                f"preStop takes {seconds:g} s {sign} {{grace}}: the hook "
+                "uses it up, the server gets about 2 s, then SIGKILL"
+            ),
+            Confidence.CERTAIN,
+            None,
+        )
+    drain, source = drain_of(project, container)
+    if drain is not None and seconds + drain > grace:
+        return (
+            f"preStop {seconds:g} s + {source} = {seconds + drain:g} s > {{grace}}: SIGKILL cuts the rest of the drain",
+            Confidence.LIKELY,
+            None,
+        )
+    if left < LITTLE:
+        return (
+            f"preStop takes {seconds:g} s of {{grace}}: only {left:g} s are left for requests in flight",
+            Confidence.LIKELY,
+            Severity.INFO,
+        )
+    return None
+
+
+def _fix(project: Project, workload: Workload, container: Container, hook: Hook) -> Fix | None:
+    needed = grace_needed(project, container, hook.seconds or 0)
+
+    def make() -> Fix | None:
+        edits: list[Edit] = put(workload.pod, ("terminationGracePeriodSeconds",), needed)
+        return fix_of(f"a grace period of {needed} s", Safety.SAFE, (workload.pod.text, edits))
+
+    return tried(make)

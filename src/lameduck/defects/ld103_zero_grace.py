@@ -18,7 +18,12 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Defect, Finding, Safety, Severity
+from lameduck.defects.lintkit import finding, fix_of, served, tried, who
+from lameduck.manifests.project import Project
+from lameduck.manifests.splice import remove
 
 DEFECT = Defect(
     "LD103",
@@ -27,3 +32,26 @@ DEFECT = Defect(
     "With 0 the kubelet skips preStop and kills at once; with 1 it leaves two seconds at most.",
     Severity.ERROR,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Grace periods of zero or one on pods that serve."""
+    seen: set[int] = set()
+    for one in served(project):
+        workload, node = one.workload, one.workload.pod["terminationGracePeriodSeconds"]
+        if node.integer not in {0, 1} or id(node.raw) in seen:
+            continue
+        seen.add(id(node.raw))
+        effect = (
+            "preStop is skipped and SIGKILL comes at once" if node.integer == 0 else "SIGKILL comes after 2 s at most"
+        )
+        fix = tried(
+            lambda workload=workload: fix_of(  # type: ignore[misc]
+                "the default of 30 s",
+                Safety.SAFE,
+                (workload.pod.text, remove(workload.pod, "terminationGracePeriodSeconds")),
+            )
+        )
+        severity = None if node.integer == 0 else Severity.WARNING
+        message = f"{who(workload)} serves ({one.by}) with a grace period of {node.integer} s: {effect}"
+        yield finding(DEFECT, message, node.entry_span, one.confidence, severity=severity, fix=fix)

@@ -19,11 +19,16 @@ Evidence
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lameduck.core.finding import Defect, Fix, Safety, Severity
+from lameduck.core.finding import Confidence, Defect, Finding, Fix, Safety, Severity
+from lameduck.defects.lintkit import finding, fix_of, image_facts, replace_hook, running, tried, who
 from lameduck.defects.snippets import drain_window
+from lameduck.manifests.hooks import Hook, HookKind, hook_of
+from lameduck.manifests.programs import base
+from lameduck.manifests.project import Project
+from lameduck.manifests.workloads import Container, Workload
 
 DEFECT = Defect(
     "LD104",
@@ -38,3 +43,56 @@ DEFECT = Defect(
 def proof_fix(facts: Mapping[str, Any]) -> Fix | None:
     """The native sleep needs no program in the image; facts: ``pre_stop_seconds``, ``grace_seconds`` (int, s)."""
     return drain_window(facts, Safety.SAFE)
+
+
+_FROM_BUSYBOX = frozenset(
+    ["sh", "bash", "ash", "dash", "sleep", "env", "kill", "cat", "wget", "curl", "touch", "test", "["]
+)
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Exec hooks that call what the image does not have; pure sleeps as a remark."""
+    for workload, container in running(project):
+        hook = hook_of(container)
+        if hook.kind is not HookKind.EXEC or not hook.argv or hook.broken:
+            continue
+        missing, certain = _missing(project, container, hook.argv[0])
+        place = hook.node["command"].span
+        if missing:
+            message = (
+                f"{who(workload, container)}: the hook runs {hook.argv[0]}, and {missing}: it fails "
+                f"(FailedPreStopHook) and the stop signal follows at once"
+            )
+            yield finding(DEFECT, message, place, certain, fix=_fix(project, workload, container, hook))
+        elif hook.pure_sleep and project.settings.kubernetes and project.settings.kubernetes >= (1, 30):
+            message = f"{who(workload, container)}: preStop.sleep needs no program in the image"
+            yield finding(DEFECT, message, place, Confidence.POSSIBLE, severity=Severity.INFO)
+
+
+def _missing(project: Project, container: Container, program: str) -> tuple[str, Confidence]:
+    """Why a program is not in the image, and how sure that is; "" when it is there or unknown."""
+    known, name = image_facts(project, container), base(program)
+    built = project.program_of(container)
+    stage = built.launch.stage if built else None
+    if stage is not None and any(copy.target.rstrip("/").endswith(("/" + name, "/bin")) for copy in stage.copies):
+        return "", Confidence.POSSIBLE
+    if known.shell == "" and name in _FROM_BUSYBOX:
+        return f"{known.name} has no {name}", Confidence.CERTAIN
+    if name == "bash" and known.shell == "ash":
+        installs = [one.value for one in stage.instructions if one.name == "RUN"] if stage else []
+        if not any("bash" in line for line in installs):
+            return f"{known.name} has no bash", Confidence.LIKELY
+    return "", Confidence.POSSIBLE
+
+
+def _fix(project: Project, workload: Workload, container: Container, hook: Hook) -> Fix | None:
+    seconds = hook.delay or hook.meant
+    if not seconds:
+        return None
+    return tried(
+        lambda: fix_of(
+            f"the native sleep of {seconds:g} s",
+            Safety.SAFE,
+            (container.node.text, replace_hook(project, workload, container, seconds)),
+        )
+    )

@@ -19,11 +19,14 @@ Evidence
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lameduck.core.finding import Defect, Fix, Safety, Severity
+from lameduck.core.finding import Confidence, Defect, Finding, Fix, Safety, Severity
+from lameduck.defects.lintkit import delay_wanted, finding, fix_of, replace_hook, running, tried, who
 from lameduck.defects.snippets import drain_window
+from lameduck.manifests.hooks import HookKind, hook_of
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD105",
@@ -37,3 +40,28 @@ DEFECT = Defect(
 def proof_fix(facts: Mapping[str, Any]) -> Fix | None:
     """The native sleep with the seconds that are needed; facts: ``pre_stop_seconds``, ``grace_seconds`` (int, s)."""
     return drain_window(facts, Safety.SAFE)
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Hooks that fail or return at once, whatever the image has."""
+    for workload, container in running(project):
+        hook = hook_of(container)
+        if hook.broken:
+            seconds = hook.meant or delay_wanted(project)
+            fix = tried(
+                lambda workload=workload, container=container, seconds=seconds: fix_of(  # type: ignore[misc]
+                    f"the native sleep of {seconds:g} s",
+                    Safety.SAFE,
+                    (container.node.text, replace_hook(project, workload, container, seconds)),
+                )
+            )
+            message = f"{who(workload, container)}: preStop gives no delay: {hook.broken}"
+            yield finding(DEFECT, message, container.pre_stop.entry_span, Confidence.CERTAIN, fix=fix)
+        elif hook.kind is HookKind.HTTP:
+            port = hook.node["port"].string or ""
+            names = {name for name, _ in container.ports}
+            if port and not port.isdigit() and port not in names and "$" not in port:
+                message = (
+                    f"{who(workload, container)}: preStop calls port {port!r}, and the container has none of that name"
+                )
+                yield finding(DEFECT, message, hook.node["port"].entry_span, Confidence.CERTAIN)

@@ -18,7 +18,12 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Confidence, Defect, Finding, Safety, Severity
+from lameduck.defects.lintkit import delay_wanted, finding, fix_of, replace_hook, running, tried, who
+from lameduck.manifests.hooks import hook_of
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD107",
@@ -27,3 +32,24 @@ DEFECT = Defect(
     "It closes the listening socket while the pod still gets traffic, and returns before the work in flight is done.",
     Severity.WARNING,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Hooks that stop the server without having waited."""
+    for workload, container in running(project):
+        hook = hook_of(container)
+        if not hook.stops or hook.delay is None or hook.delay > 0 or container.kind != "main":
+            continue
+        seconds = delay_wanted(project)
+        fix = tried(
+            lambda workload=workload, container=container, seconds=seconds: fix_of(  # type: ignore[misc]
+                f"wait {seconds} s instead, and let the stop signal do the rest",
+                Safety.UNSAFE,
+                (container.node.text, replace_hook(project, workload, container, seconds)),
+            )
+        )
+        message = (
+            f"{who(workload, container)}: preStop runs {hook.stops!r} without waiting first: it gives no delay, "
+            f"the server stops listening at once while traffic is still routed to it"
+        )
+        yield finding(DEFECT, message, container.pre_stop.key_span, Confidence.LIKELY, fix=fix)

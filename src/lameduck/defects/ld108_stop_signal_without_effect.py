@@ -19,7 +19,12 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Confidence, Defect, Finding, Severity
+from lameduck.defects.lintkit import finding, running, who
+from lameduck.manifests.project import Project
+from lameduck.manifests.traps import signal_name
 
 DEFECT = Defect(
     "LD108",
@@ -29,3 +34,21 @@ DEFECT = Defect(
     "STOPSIGNAL rules.",
     Severity.INFO,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """stopSignal in manifests."""
+    for workload, container in running(project):
+        node = container.lifecycle["stopSignal"]
+        signal = node.string
+        if signal is None:
+            continue
+        if signal_name(signal) in {"KILL", "STOP"} and project.settings.stop_signal_gate:
+            message = f"{who(workload, container)}: {signal} reaches no handler: every request in flight is lost"
+            yield finding(DEFECT, message, node.entry_span, Confidence.CERTAIN, severity=Severity.ERROR)
+        elif not project.settings.stop_signal_gate:
+            message = (
+                f"{who(workload, container)}: stopSignal {signal} works only where the feature gate "
+                f"ContainerStopSignals is on; elsewhere the API drops it silently and the image's STOPSIGNAL holds"
+            )
+            yield finding(DEFECT, message, node.entry_span, Confidence.LIKELY)

@@ -18,7 +18,11 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Defect, Finding, Severity
+from lameduck.defects.lintkit import finding, served, who
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD110",
@@ -27,3 +31,21 @@ DEFECT = Defect(
     "The cluster autoscaler waits 600 s by default (max-graceful-termination-sec), then the node goes.",
     Severity.INFO,
 )
+
+
+LIMIT = 600
+"""The cluster autoscaler's default for max-graceful-termination-sec."""
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Very long grace periods on pods that serve."""
+    seen: set[int] = set()
+    for one in served(project):
+        node = one.workload.pod["terminationGracePeriodSeconds"]
+        if node.integer is not None and node.integer > LIMIT and id(node.raw) not in seen:
+            seen.add(id(node.raw))
+            message = (
+                f"{who(one.workload)}: a node that the autoscaler removes "
+                f"is gone after {LIMIT} s by default, not {node.integer} s"
+            )
+            yield finding(DEFECT, message, node.entry_span, one.confidence)

@@ -19,11 +19,16 @@ Evidence
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lameduck.core.finding import Defect, Fix, Safety, Severity
+from lameduck.core.finding import Confidence, Defect, Edit, Finding, Fix, Safety, Severity
+from lameduck.defects.lintkit import finding, fix_of, tried, who
+from lameduck.defects.rollouts import Fenceposts, fenceposts, needs_one_writer, services_text
 from lameduck.defects.snippets import rolling_update
+from lameduck.manifests.project import Project
+from lameduck.manifests.splice import put
+from lameduck.manifests.workloads import Workload
 
 DEFECT = Defect(
     "LD202",
@@ -34,6 +39,38 @@ DEFECT = Defect(
 )
 
 
-def proof_fix(facts: Mapping[str, Any]) -> Fix | None:  # noqa: ARG001
+def proof_fix(facts: Mapping[str, Any]) -> Fix | None:  # noqa: ARG001  every proof_fix is called alike
     """No unavailable pods, one extra; no facts are needed."""
     return rolling_update(Safety.SAFE)
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Deployments whose numbers allow no available pod during a rollout."""
+    for workload in project.workloads:
+        services = services_text(project, workload)
+        posts = fenceposts(project, workload)
+        if not services or posts is None or posts.replicas == 0 or posts.least > 0:
+            continue
+        ports = any(port["hostPort"].integer for one in workload.containers for port in one.node["ports"].items())
+        reason = needs_one_writer(project, workload)
+        safety = Safety.UNSAFE if ports or reason else Safety.SAFE
+        yield finding(
+            DEFECT,
+            f"{who(workload)}: {posts.text}: all pods behind {services} may be down at once",
+            posts.place.entry_span,
+            Confidence.CERTAIN if posts.written else Confidence.LIKELY,
+            severity=Severity.INFO if reason else None,
+            fix=tried(lambda workload=workload, posts=posts, safety=safety: _fix(workload, posts, safety)),  # type: ignore[misc]
+        )
+
+
+def _fix(workload: Workload, posts: Fenceposts, safety: Safety) -> Fix | None:
+    edits: list[Edit] = []
+    rolling = workload.spec["strategy"]["rollingUpdate"]
+    if rolling.keys():
+        edits += put(rolling, ("maxUnavailable",), 0)
+        if posts.surge == 0:
+            edits += put(rolling, ("maxSurge",), 1)
+    else:
+        edits += put(workload.spec, ("strategy", "rollingUpdate"), {"maxSurge": 1, "maxUnavailable": 0})
+    return fix_of("never take an available pod away", safety, (workload.spec.text, edits))

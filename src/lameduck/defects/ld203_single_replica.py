@@ -15,7 +15,12 @@ When not to care
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Confidence, Defect, Finding, Severity
+from lameduck.defects.lintkit import finding, who
+from lameduck.defects.rollouts import services_text
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD203",
@@ -24,3 +29,23 @@ DEFECT = Defect(
     "A node drain or eviction takes the only pod: no budget can prevent the gap.",
     Severity.WARNING,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Deployments with one replica, written so."""
+    for workload in project.workloads:
+        node = workload.spec["replicas"]
+        services = services_text(project, workload)
+        if (
+            workload.kind != "Deployment"
+            or node.integer != 1
+            or not services
+            or project.cluster.autoscaler_of(workload)
+        ):
+            continue
+        message = (
+            f"{who(workload)}: one replica behind {services}: draining "
+            "its node takes the only pod, no budget can prevent it"
+        )
+        # A rollout itself loses nothing by it: a remark, not a warning.
+        yield finding(DEFECT, message, node.entry_span, Confidence.POSSIBLE, severity=Severity.INFO)

@@ -18,7 +18,13 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Confidence, Defect, Finding, Severity
+from lameduck.defects.lintkit import advice, finding, who
+from lameduck.defects.rollouts import least_replicas, services_text
+from lameduck.manifests.project import Project
+from lameduck.manifests.workloads import Workload
 
 DEFECT = Defect(
     "LD204",
@@ -27,3 +33,37 @@ DEFECT = Defect(
     "A node drain may evict all replicas at once.",
     Severity.INFO,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Workloads of two or more replicas without a budget."""
+    for workload in project.workloads:
+        if workload.kind not in {"Deployment", "StatefulSet"} or not services_text(project, workload):
+            continue
+        replicas = least_replicas(project, workload)
+        if replicas is None or replicas < 2 or project.cluster.budgets_of(workload):
+            continue
+        # Where the input has budgets of other workloads it is meant to be whole; else this one may live elsewhere.
+        confidence = Confidence.LIKELY if project.cluster.budgets else Confidence.POSSIBLE
+        message = (
+            f"{who(workload)}: no PodDisruptionBudget selects it, so "
+            f"draining nodes may take all {replicas} pods at once"
+        )
+        place = workload.object.node.at("metadata", "name")
+        yield finding(DEFECT, message, place.entry_span, confidence, fix=advice("a budget of one", budget(workload)))
+
+
+def budget(workload: Workload) -> str:
+    """A PodDisruptionBudget for a workload, as a YAML document."""
+    name, labels = workload.object.name, workload.spec["selector"]["matchLabels"]
+    lines = ["apiVersion: policy/v1", "kind: PodDisruptionBudget", "metadata:", f"  name: {name}"]
+    if workload.object.namespace:
+        lines.append(f"  namespace: {workload.object.namespace}")
+    lines += ["spec:", "  maxUnavailable: 1", "  selector:", "    matchLabels:"]
+    lines += [f"      {key}: {_quoted(value.string or '')}" for key, value in labels.entries()]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(value: str) -> str:
+    plain = value.replace("-", "").replace(".", "").replace("_", "").isalpha()
+    return value if plain and value.lower() not in {"true", "false", "yes", "no", "on", "off", "null"} else f'"{value}"'

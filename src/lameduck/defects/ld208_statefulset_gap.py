@@ -15,7 +15,12 @@ When not to care
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Confidence, Defect, Finding, Severity
+from lameduck.defects.lintkit import finding, who
+from lameduck.defects.rollouts import least_replicas, services_text
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD208",
@@ -24,3 +29,12 @@ DEFECT = Defect(
     "StatefulSets have no surge: each update is a gap.",
     Severity.INFO,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """StatefulSets of one replica that a Service selects."""
+    for workload in project.workloads:
+        services = services_text(project, workload)
+        if workload.kind == "StatefulSet" and services and least_replicas(project, workload) == 1:
+            message = f"{who(workload)}: one replica and no surge: every update is a gap for {services}"
+            yield finding(DEFECT, message, workload.object.node.at("metadata", "name").entry_span, Confidence.POSSIBLE)

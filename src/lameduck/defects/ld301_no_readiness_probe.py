@@ -19,10 +19,12 @@ Evidence
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lameduck.core.finding import Defect, Fix, Severity
+from lameduck.core.finding import Defect, Finding, Fix, Severity
+from lameduck.defects.lintkit import container_place, finding, served, who
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD301",
@@ -34,6 +36,22 @@ DEFECT = Defect(
 )
 
 
-def proof_fix(facts: Mapping[str, Any]) -> Fix | None:  # noqa: ARG001
+def proof_fix(facts: Mapping[str, Any]) -> Fix | None:  # noqa: ARG001  every proof_fix is called alike
     """None: only the owner of the server knows an endpoint that means 'can serve'."""
     return None
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Serving containers without a readiness probe."""
+    for one in served(project):
+        node = one.container.node
+        if node["readinessProbe"].keys() or one.workload.pod["readinessGates"] or project.is_patched(one.workload):
+            continue
+        message = (
+            f"{one.by} sends traffic to {who(one.workload, one.container)}, which has no readinessProbe: "
+            f"it counts as ready before it listens"
+        )
+        if node["livenessProbe"]:
+            message += "; the livenessProbe does not stand in for it"
+        severity = Severity.WARNING if one.workload.kind == "DaemonSet" else None
+        yield finding(DEFECT, message, container_place(one.container), one.confidence, severity=severity)

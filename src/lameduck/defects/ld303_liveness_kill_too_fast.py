@@ -15,7 +15,13 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Confidence, Defect, Finding, Safety, Severity
+from lameduck.defects.lintkit import drain_of, finding, fix_of, served, tried, who
+from lameduck.manifests.hooks import hook_of
+from lameduck.manifests.project import Project
+from lameduck.manifests.splice import remove
 
 DEFECT = Defect(
     "LD303",
@@ -24,3 +30,28 @@ DEFECT = Defect(
     "A restart by a failed probe gives requests in flight only that long.",
     Severity.WARNING,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Probe-level grace periods that are shorter than the drain."""
+    for one in served(project):
+        grace = one.workload.grace
+        drain, _ = drain_of(project, one.container)
+        needed = (hook_of(one.container).seconds or 0) + (drain or 0)
+        for key in ("livenessProbe", "startupProbe"):
+            probe = one.container.node[key]
+            node = probe["terminationGracePeriodSeconds"]
+            if node.integer is None or grace is None or node.integer >= max(needed, min(grace, 10)):
+                continue
+            fix = tried(
+                lambda probe=probe: fix_of(  # type: ignore[misc]
+                    "the pod's own grace period",
+                    Safety.SAFE,
+                    (probe.text, remove(probe, "terminationGracePeriodSeconds")),
+                )
+            )
+            message = (
+                f"{who(one.workload, one.container)}: a restart by {key} "
+                f"leaves {node.integer} s, the pod's own grace is {grace} s"
+            )
+            yield finding(DEFECT, message, node.entry_span, Confidence.LIKELY, fix=fix)

@@ -21,11 +21,18 @@ Evidence
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lameduck.core.finding import Defect, Fix, Severity
-from lameduck.defects.snippets import EXEC, script_and_window
+from lameduck.core.finding import Defect, Edit, Finding, Fix, Safety, Severity
+from lameduck.defects.lintkit import advice, finding, starting
+from lameduck.defects.scriptfix import exec_or_loop, severity_of, with_window
+from lameduck.defects.snippets import EXEC, WAIT_LOOP, script_and_window
+from lameduck.defects.wording import swallowed
+from lameduck.manifests.chain import Problem, Trouble
+from lameduck.manifests.flow import Way
+from lameduck.manifests.project import Program, Project
+from lameduck.manifests.shell import Kind
 
 DEFECT = Defect(
     "LD401",
@@ -40,3 +47,44 @@ DEFECT = Defect(
 def proof_fix(facts: Mapping[str, Any]) -> Fix | None:
     """exec in the start script together with the drain window; facts: as LD101, and ``shell``."""
     return script_and_window(EXEC, "exec the server, and wait before the stop signal", facts)
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Scripts that run the server as a child of PID 1."""
+    for program in starting(project):
+        for problem in program.chain.problems:
+            if problem.trouble is not Trouble.SWALLOWED:
+                continue
+            message = swallowed(problem)
+            yield finding(
+                DEFECT,
+                message,
+                problem.text.span(problem.start, problem.end),
+                problem.confidence,
+                severity=severity_of(program, project),
+                fix=_fix(project, program, problem),
+            )
+
+
+def _fix(project: Project, program: Program, problem: Problem) -> Fix | None:
+    ending = problem.ending
+    if ending is not None and ending.way is Way.WAIT:
+        return _foreground(project, program, problem)
+    return exec_or_loop(project, program, problem)
+
+
+def _foreground(project: Project, program: Program, problem: Problem) -> Fix | None:
+    """``server & wait`` becomes ``exec server`` where nothing else stands between or behind."""
+    ending, text = problem.ending, problem.text
+    if ending is None or ending.statement is None or ending.statement.kind is not Kind.COMMAND or not ending.waits:
+        return advice("forward the signal and wait until the server has ended", WAIT_LOOP)
+    wait, content = ending.waits[-1], text.content
+    between = content[ending.end : wait.start]
+    head = content[ending.start : ending.end]
+    alone = not content[text.line_start(wait.start) : wait.start].strip()
+    if between.strip() or content[wait.end :].strip() or not head.endswith("&") or not alone or problem.in_code:
+        return advice("forward the signal and wait until the server has ended", WAIT_LOOP)
+    edits = [Edit(ending.start + len(head[:-1].rstrip()), wait.end, "")]
+    if ending.statement.words[0] != "exec":
+        edits.append(Edit(ending.word_start, ending.word_start, "exec "))
+    return with_window(project, program, "exec in the foreground", text, edits, Safety.UNSAFE)

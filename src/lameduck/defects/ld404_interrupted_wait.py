@@ -19,11 +19,15 @@ Evidence
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lameduck.core.finding import Defect, Fix, Severity
+from lameduck.core.finding import Defect, Finding, Fix, Severity
+from lameduck.defects.lintkit import finding, starting
+from lameduck.defects.scriptfix import rewait, server_name, severity_of
 from lameduck.defects.snippets import WAIT_LOOP, script_and_window
+from lameduck.manifests.chain import Trouble
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD404",
@@ -38,3 +42,23 @@ DEFECT = Defect(
 def proof_fix(facts: Mapping[str, Any]) -> Fix | None:
     """The proven wait loop together with the drain window; facts: as LD101, and ``shell``."""
     return script_and_window(WAIT_LOOP, "wait until the server has ended, and wait before the stop signal", facts)
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Waits that the forwarded signal ends."""
+    for program in starting(project):
+        for problem in program.chain.problems:
+            if problem.trouble is not Trouble.INTERRUPTED:
+                continue
+            message = (
+                f"SIG{problem.signal} is forwarded, but it also ends this wait at once: PID 1 exits "
+                f"and the kernel kills {server_name(problem)} before it has drained"
+            )
+            yield finding(
+                DEFECT,
+                message,
+                problem.text.span(problem.start, problem.end),
+                problem.confidence,
+                severity=severity_of(program, project),
+                fix=rewait(project, program, problem),
+            )

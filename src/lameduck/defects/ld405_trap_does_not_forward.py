@@ -18,7 +18,15 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Defect, Finding, Severity
+from lameduck.defects.lintkit import advice, finding, starting
+from lameduck.defects.scriptfix import server_name, severity_of
+from lameduck.defects.snippets import WAIT_LOOP
+from lameduck.defects.wording import handler_text
+from lameduck.manifests.chain import Trouble
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD405",
@@ -27,3 +35,23 @@ DEFECT = Defect(
     "The handler ends the script or cleans up, and the server is killed without a word.",
     Severity.ERROR,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Handlers that leave the server alone."""
+    for program in starting(project):
+        for problem in program.chain.problems:
+            if problem.trouble is not Trouble.NOT_FORWARDED:
+                continue
+            message = (
+                f"the handler for SIG{problem.signal} {handler_text(problem)}: "
+                f"{server_name(problem)} is never told to stop and is killed"
+            )
+            yield finding(
+                DEFECT,
+                message,
+                problem.text.span(problem.start, problem.end),
+                problem.confidence,
+                severity=severity_of(program, project),
+                fix=advice("forward the signal and wait until the server has ended", WAIT_LOOP),
+            )

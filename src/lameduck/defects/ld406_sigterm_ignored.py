@@ -15,7 +15,13 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Defect, Edit, Finding, Fix, Safety, Severity
+from lameduck.defects.lintkit import finding, fix_of, starting
+from lameduck.defects.scriptfix import server_name, severity_of
+from lameduck.manifests.chain import Problem, Trouble
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD406",
@@ -24,3 +30,34 @@ DEFECT = Defect(
     "An ignored signal stays ignored across exec: nothing stops before SIGKILL.",
     Severity.ERROR,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Traps that ignore the stop signal."""
+    for program in starting(project):
+        for problem in program.chain.problems:
+            if problem.trouble is not Trouble.IGNORED:
+                continue
+            message = (
+                f"SIG{problem.signal} is ignored from here on, and "
+                f"{server_name(problem)} inherits that: only SIGKILL ends it"
+            )
+            yield finding(
+                DEFECT,
+                message,
+                problem.text.span(problem.start, problem.end),
+                problem.confidence,
+                severity=severity_of(program, project),
+                fix=_fix(problem),
+            )
+
+
+def _fix(problem: Problem) -> Fix | None:
+    text = problem.text
+    start, end = text.line_start(problem.start), text.line_end(problem.end)
+    whole_line = not text.content[start : problem.start].strip() and not text.content[problem.end : end].strip()
+    if not whole_line or problem.in_code:
+        return None
+    newline = text.content.find("\n", end)
+    edit = Edit(start, len(text.content) if newline < 0 else newline + 1, "")
+    return fix_of("remove the trap", Safety.SAFE, (text, [edit]))

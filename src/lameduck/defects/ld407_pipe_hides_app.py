@@ -16,7 +16,14 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Defect, Edit, Finding, Fix, Safety, Severity
+from lameduck.defects.lintkit import advice, finding, starting
+from lameduck.defects.scriptfix import server_name, severity_of, with_window
+from lameduck.manifests.chain import Problem, Trouble
+from lameduck.manifests.project import Program, Project
+from lameduck.manifests.shell import Kind
 
 DEFECT = Defect(
     "LD407",
@@ -26,3 +33,44 @@ DEFECT = Defect(
     "of the last command.",
     Severity.ERROR,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Servers in pipelines."""
+    for program in starting(project):
+        for problem in program.chain.problems:
+            if problem.trouble is not Trouble.PIPE:
+                continue
+            message = (
+                f"{server_name(problem)} runs in a pipeline: the shell stays in front of it, with or without exec, "
+                f"and does not pass SIG{problem.signal} on"
+            )
+            yield finding(
+                DEFECT,
+                message,
+                problem.text.span(problem.start, problem.end),
+                problem.confidence,
+                severity=severity_of(program, project),
+                fix=_fix(project, program, problem),
+            )
+
+
+def _fix(project: Project, program: Program, problem: Problem) -> Fix | None:
+    """bash: the second half of a simple pipeline becomes a process substitution."""
+    hint = advice(
+        "log to standard output", "exec SERVER ARGUMENTS   # no pipe: the node's log collector keeps standard output\n"
+    )
+    statement = problem.ending.statement if problem.ending else None
+    if problem.shell != "bash" or problem.in_code or statement is None or statement.kind is not Kind.PIPELINE:
+        return hint
+    left, *rest = statement.body
+    if len(rest) != 1 or left.kind is not Kind.COMMAND or rest[0].kind is not Kind.COMMAND or statement.background:
+        return hint
+    if problem.ending is not None and problem.ending.after:
+        return hint
+    content = problem.text.content
+    second = content[rest[0].start : rest[0].end]
+    edits = [Edit(left.end, rest[0].end, f" > >({second})")]
+    if left.words[:1] != ("exec",):
+        edits.append(Edit(left.word_start, left.word_start, "exec "))
+    return with_window(project, program, "exec with a process substitution", problem.text, edits, Safety.UNSAFE)

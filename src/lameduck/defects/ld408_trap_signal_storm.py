@@ -15,7 +15,13 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Defect, Edit, Finding, Fix, Safety, Severity
+from lameduck.defects.lintkit import finding, fix_of, starting
+from lameduck.defects.scriptfix import severity_of
+from lameduck.manifests.chain import Problem, Trouble
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD408",
@@ -24,3 +30,35 @@ DEFECT = Defect(
     "kill 0 sends the signal to the shell too: the trap triggers itself over and over.",
     Severity.WARNING,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Handlers that signal their own group."""
+    for program in starting(project):
+        for problem in program.chain.problems:
+            if problem.trouble is not Trouble.STORM:
+                continue
+            message = (
+                f"this handler signals its own process group: SIG{problem.signal} comes back to it over and over, "
+                f"and the server's handler with it; reset the trap first"
+            )
+            yield finding(
+                DEFECT,
+                message,
+                problem.text.span(problem.start, problem.end),
+                problem.confidence,
+                severity=severity_of(program, project),
+                fix=_fix(problem),
+            )
+
+
+def _fix(problem: Problem) -> Fix | None:
+    trap = problem.trap
+    if trap is None or problem.in_code:
+        return None
+    content = problem.text.content
+    at = content.find(trap.code, trap.start, trap.end)
+    if at <= trap.start or content[at - 1] not in "'\"":
+        return None
+    edit = Edit(at, at, f"trap - {' '.join(trap.signals)}; ")
+    return fix_of("reset the trap first", Safety.SAFE, (problem.text, [edit]))

@@ -18,7 +18,12 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Confidence, Defect, Finding, Severity
+from lameduck.defects.lintkit import finding, starting
+from lameduck.manifests.flow import Way
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD410",
@@ -27,3 +32,34 @@ DEFECT = Defect(
     "Until exec, the shell is PID 1 without a handler: a stop in that time is ignored until SIGKILL.",
     Severity.INFO,
 )
+
+
+_LONG = frozenset(
+    [
+        "migrate",
+        "db:migrate",
+        "db:prepare",
+        "collectstatic",
+        "wait-for-it.sh",
+        "wait-for-it",
+        "wait-for",
+        "pg_isready",
+        "upgrade",
+        "install",
+    ]
+)
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Long set-ups before exec, without an init."""
+    for program in starting(project):
+        if program.chain.init:
+            continue
+        for script, flow in program.chain.scripts:
+            ends = [one for one in flow.endings if one.way is Way.EXEC]
+            long = [one for one in flow.setup if set(one.words) & _LONG]
+            if not ends or not long or any("TERM" in one.signals for one in ends[-1].traps):
+                continue
+            message = "a stop signal that comes during this set-up is lost: the shell is PID 1 and has no handler yet"
+            place = script.text.span(long[0].start, long[0].end)
+            yield finding(DEFECT, message, place, Confidence.POSSIBLE)

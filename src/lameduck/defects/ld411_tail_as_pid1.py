@@ -12,7 +12,13 @@ Fix and its safety
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Defect, Finding, Severity
+from lameduck.defects.lintkit import finding, starting
+from lameduck.defects.scriptfix import severity_of
+from lameduck.manifests.chain import Trouble
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD411",
@@ -21,3 +27,23 @@ DEFECT = Defect(
     "The server runs as a daemon beside it; the stop signal ends tail (or is ignored), never the server.",
     Severity.ERROR,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Containers that tail keeps alive."""
+    for program in starting(project):
+        for problem in program.chain.problems:
+            if problem.trouble is not Trouble.TAIL:
+                continue
+            message = (
+                "this keeps the container alive while the server runs "
+                f"beside it: SIG{problem.signal} never reaches the server"
+            )
+            yield finding(
+                DEFECT,
+                message,
+                problem.text.span(problem.start, problem.end),
+                problem.confidence,
+                severity=severity_of(program, project),
+                fix=None,
+            )

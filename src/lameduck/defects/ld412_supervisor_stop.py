@@ -19,7 +19,12 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Confidence, Defect, Edit, Finding, Safety, Severity
+from lameduck.defects.lintkit import finding, fix_of, starting
+from lameduck.manifests.project import Project
+from lameduck.manifests.supervisor import supervised
 
 DEFECT = Defect(
     "LD412",
@@ -29,3 +34,33 @@ DEFECT = Defect(
     "servers TERM means 'drop everything'.",
     Severity.ERROR,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Programs of supervisord that its stop signal or its patience cuts."""
+    for program in starting(project):
+        for one in supervised(program.chain, project.read):
+            server, section = one.server, one.section
+            if server is None:
+                continue
+            place = one.text.span(section.start, section.end)
+            option = section.options.get("stopsignal")
+            if server.graceful and one.signal not in server.graceful:
+                wanted = server.graceful[0]
+                message = (
+                    f"supervisord stops {server.name} with {one.signal}{'' if option else ' (its default)'}, "
+                    f"on which it drops requests in flight; {wanted} is its graceful stop"
+                )
+                if option:
+                    place = one.text.span(option.start, option.end)
+                    edit = Edit(option.start, option.end, f"stopsignal={wanted}")
+                else:
+                    edit = Edit(section.last, section.last, f"{one.text.eol}stopsignal={wanted}")
+                fix = fix_of(f"stopsignal={wanted}", Safety.UNSAFE, (one.text, [edit]))
+                yield finding(DEFECT, message, place, Confidence.CERTAIN, evidence=(server.evidence,), fix=fix)
+            elif one.patience is not None and one.patience < (server.drain or 0):
+                message = (
+                    f"supervisord kills {server.name} after stopwaitsecs "
+                    f"{one.patience:g}, and it drains for up to {server.drain:g} s"
+                )
+                yield finding(DEFECT, message, place, Confidence.LIKELY)

@@ -16,7 +16,14 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Defect, Finding, Severity
+from lameduck.defects.lintkit import finding, starting
+from lameduck.defects.scriptfix import severity_of
+from lameduck.defects.wording import other_signal, trap_the_signal
+from lameduck.manifests.chain import Trouble
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD413",
@@ -25,3 +32,20 @@ DEFECT = Defect(
     "The runtime sends the image's STOPSIGNAL; a shell as PID 1 without a trap for exactly that signal ignores it.",
     Severity.ERROR,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Traps for another signal than the one that is sent."""
+    for program in starting(project):
+        for problem in program.chain.problems:
+            if problem.trouble is not Trouble.OTHER_SIGNAL:
+                continue
+            message = other_signal(problem, program.launch)
+            yield finding(
+                DEFECT,
+                message,
+                problem.text.span(problem.start, problem.end),
+                problem.confidence,
+                severity=severity_of(program, project),
+                fix=trap_the_signal(problem),
+            )

@@ -15,7 +15,12 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Confidence, Defect, Edit, Finding, Safety, Severity
+from lameduck.defects.lintkit import finding, fix_of
+from lameduck.manifests.project import Project
+from lameduck.manifests.traps import signal_name
 
 DEFECT = Defect(
     "LD504",
@@ -24,3 +29,20 @@ DEFECT = Defect(
     "SIGKILL and SIGSTOP reach no handler: every request in flight is lost.",
     Severity.ERROR,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """STOPSIGNAL lines that no handler can catch."""
+    for dockerfile in project.dockerfiles:
+        stage = dockerfile.final
+        line = None
+        while stage is not None and line is None:
+            line, stage = stage.last("STOPSIGNAL"), stage.parent
+        if line is None or signal_name(line.value) not in {"KILL", "STOP"}:
+            continue
+        text = line.text
+        newline = text.content.find("\n", line.end)
+        edit = Edit(text.line_start(line.start), len(text.content) if newline < 0 else newline + 1, "")
+        message = f"STOPSIGNAL {line.value} reaches no handler: every request in flight is lost at every stop"
+        fix = fix_of("the default, SIGTERM", Safety.SAFE, (text, [edit]))
+        yield finding(DEFECT, message, line.span, Confidence.CERTAIN, fix=fix)

@@ -19,7 +19,12 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Confidence, Defect, Finding, Severity
+from lameduck.defects.lintkit import finding, starting
+from lameduck.defects.stopsignals import signal_fix, signal_place, unsuited
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD505",
@@ -29,3 +34,18 @@ DEFECT = Defect(
     "QUIT cuts.",
     Severity.ERROR,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Known servers that the stop signal makes drop their requests."""
+    for program in starting(project):
+        case = unsuited(program)
+        if case is None or case.foreign:
+            continue
+        message = (
+            f"{case.server.name} gets SIG{case.signal}{case.source}, on which it does not drain; "
+            f"SIG{case.server.graceful[0]} is its graceful stop"
+        )
+        fix = signal_fix(program, case.server.graceful[0])
+        evidence = (case.server.evidence,) if case.server.evidence else ()
+        yield finding(DEFECT, message, signal_place(program), Confidence.LIKELY, evidence=evidence, fix=fix)

@@ -18,7 +18,12 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Confidence, Defect, Finding, Severity
+from lameduck.defects.lintkit import finding, starting
+from lameduck.defects.stopsignals import inherited, signal_fix, signal_place
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD506",
@@ -27,3 +32,16 @@ DEFECT = Defect(
     "Images built FROM nginx, php-fpm or httpd stop with QUIT or WINCH; another program has no handler for it.",
     Severity.WARNING,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Programs that are stopped with a signal meant for the base image's server."""
+    for program in starting(project):
+        case = inherited(program)
+        if case is None:
+            continue
+        program_name, signal, base, wanted = case
+        message = (
+            f"{program_name} is stopped with SIG{signal}, inherited from {base}, which is meant for another program"
+        )
+        yield finding(DEFECT, message, signal_place(program), Confidence.LIKELY, fix=signal_fix(program, wanted))

@@ -18,7 +18,14 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Defect, Finding, Severity
+from lameduck.defects.lintkit import finding, starting
+from lameduck.defects.scriptfix import severity_of
+from lameduck.defects.wording import launcher_fix
+from lameduck.manifests.chain import Trouble
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD507",
@@ -27,3 +34,20 @@ DEFECT = Defect(
     "It does not pass the stop signal on, or kills the server during its drain.",
     Severity.ERROR,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Launchers as PID 1."""
+    for program in starting(project):
+        for problem in program.chain.problems:
+            if problem.trouble is not Trouble.LAUNCHER:
+                continue
+            message = f"{' '.join(problem.argv[:3])} stands in front of the server: {problem.note}"
+            yield finding(
+                DEFECT,
+                message,
+                problem.text.span(problem.start, problem.end),
+                problem.confidence,
+                severity=Severity.WARNING if problem.replaced else severity_of(program, project),
+                fix=launcher_fix(project, program, problem),
+            )

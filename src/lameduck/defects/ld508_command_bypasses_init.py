@@ -15,7 +15,12 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Confidence, Defect, Finding, Severity
+from lameduck.defects.lintkit import finding, starting, who
+from lameduck.manifests.programs import WRAPPERS, base
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD508",
@@ -24,3 +29,23 @@ DEFECT = Defect(
     "command replaces ENTRYPOINT: the init or the exec wrapper of the image is gone.",
     Severity.WARNING,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Commands of manifests over an entry point with an init."""
+    for program in starting(project):
+        words = program.launch.bypassed
+        wrapper = WRAPPERS.get(base(words[0])) if words else None
+        if (
+            wrapper is None
+            or not wrapper.init
+            or program.workload is None
+            or program.container is None
+            or program.chain.init
+        ):
+            continue
+        message = (
+            f"{who(program.workload, program.container)}: command replaces "
+            f"the image's ENTRYPOINT, and with it {base(words[0])}"
+        )
+        yield finding(DEFECT, message, program.container.node["command"].key_span, Confidence.LIKELY)

@@ -18,7 +18,11 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Confidence, Defect, Edit, Finding, Safety, Severity
+from lameduck.defects.lintkit import finding, fix_of
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD601",
@@ -27,3 +31,19 @@ DEFECT = Defect(
     "With publishNotReadyAddresses a terminating pod stays ready in EndpointSlices until it is gone.",
     Severity.ERROR,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Services for clients that publish addresses that are not ready."""
+    for service in project.cluster.services:
+        node = service.object.node["spec"]["publishNotReadyAddresses"]
+        if node.boolean is not True or service.headless:
+            continue
+        if not any(service.selects(one) for one in project.workloads if not one.is_batch):
+            continue
+        message = (
+            f"Service {service.name}: a pod stays in rotation until it is "
+            "gone: new connections go to pods that are stopping or not ready"
+        )
+        fix = fix_of("false", Safety.UNSAFE, (node.text, [Edit(node.start, node.end, "false")]))
+        yield finding(DEFECT, message, node.entry_span, Confidence.LIKELY, fix=fix)

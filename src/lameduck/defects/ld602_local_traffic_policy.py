@@ -15,7 +15,11 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Confidence, Defect, Finding, Severity
+from lameduck.defects.lintkit import finding
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD602",
@@ -24,3 +28,15 @@ DEFECT = Defect(
     "Traffic to a node whose last pod terminates is dropped below 1.26.",
     Severity.INFO,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Services that keep traffic on the node, on clusters that then drop it."""
+    for service in project.cluster.services:
+        for key in ("externalTrafficPolicy", "internalTrafficPolicy"):
+            node = service.object.node["spec"][key]
+            if node.string == "Local":
+                version = project.settings.kubernetes
+                old = version is not None and version < (1, 26)
+                message = f"Service {service.name}: a node whose last pod terminates has nobody left to serve"
+                yield finding(DEFECT, message, node.entry_span, Confidence.LIKELY if old else Confidence.POSSIBLE)

@@ -15,7 +15,13 @@ When not to care
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Confidence, Defect, Finding, Fix, Safety, Severity
+from lameduck.defects.lintkit import finding, fix_of, tried
+from lameduck.manifests.project import Project
+from lameduck.manifests.splice import remove
+from lameduck.manifests.yamlnode import Node
 
 DEFECT = Defect(
     "LD603",
@@ -24,3 +30,31 @@ DEFECT = Defect(
     "Kept-alive connections stick to a dying pod and a retry has nowhere else to go.",
     Severity.WARNING,
 )
+
+
+_ANNOTATIONS = (
+    "nginx.ingress.kubernetes.io/service-upstream",
+    "traefik.ingress.kubernetes.io/service.nativelb",
+)
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Ingresses and Services that make the ingress send to a Service's address."""
+    meshed = project.settings.path in {"istio", "linkerd"}
+    for thing in (*project.cluster.ingresses, *(one.object for one in project.cluster.services)):
+        annotations = thing.node.at("metadata", "annotations")
+        for key in _ANNOTATIONS:
+            node = annotations[key]
+            if (node.string or "").lower() != "true":
+                continue
+            message = (
+                f"{thing.title}: the ingress knows one address only, so kept-alive "
+                "connections stick to a dying pod and a retry has nowhere to go"
+            )
+            severity = Severity.INFO if meshed else None
+            fix = tried(lambda annotations=annotations, key=key: _fix(annotations, key))  # type: ignore[misc]
+            yield finding(DEFECT, message, node.entry_span, Confidence.LIKELY, severity=severity, fix=fix)
+
+
+def _fix(annotations: Node, key: str) -> Fix | None:
+    return fix_of("let the ingress send to pods", Safety.UNSAFE, (annotations.text, remove(annotations, key)))

@@ -19,11 +19,14 @@ Evidence
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lameduck.core.finding import Defect, Fix, Severity
+from lameduck.core.finding import Confidence, Defect, Finding, Fix, Severity
+from lameduck.defects.lintkit import advice, finding, served, who
 from lameduck.defects.snippets import keep_alive
+from lameduck.manifests.programs import flag_number
+from lameduck.manifests.project import PATHS, Project
 
 DEFECT = Defect(
     "LD605",
@@ -37,3 +40,29 @@ DEFECT = Defect(
 def proof_fix(facts: Mapping[str, Any]) -> Fix | None:
     """The keep-alive of the server above its caller's; facts: ``server`` (str), ``caller_idle_seconds`` (int, s)."""
     return keep_alive(facts)
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Known servers that close idle connections before the configured caller does."""
+    idle = PATHS[project.settings.path].idle
+    if idle is None:
+        return
+    for one in served(project):
+        program = project.program_of(one.container)
+        server = program.chain.server if program else None
+        if program is None or server is None or server.keep_alive is None or program.chain.server_at is None:
+            continue
+        argv = program.chain.server_argv
+        given = flag_number(argv, server.keep_alive_flags)
+        seconds = server.keep_alive if given is None else given
+        if seconds >= idle or (server.name == "gunicorn" and not {"-k", "--worker-class", "--threads"} & set(argv)):
+            continue
+        text, start, end = program.chain.server_at
+        sure = Confidence.LIKELY if server.keep_alive_flags else Confidence.POSSIBLE
+        message = (
+            f"{who(one.workload, one.container)}: {server.name} closes idle connections after {seconds:g} s, "
+            f"{project.settings.path} keeps them for {idle:g} s and may reuse one in that moment"
+        )
+        snippet = keep_alive({"server": server.name, "caller_idle_seconds": idle})
+        fix = advice(snippet.title, snippet.patches[0].snippet) if snippet else None
+        yield finding(DEFECT, message, text.span(start, end), sure, fix=fix)

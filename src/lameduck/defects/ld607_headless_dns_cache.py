@@ -15,7 +15,11 @@ When not to care
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Confidence, Defect, Finding, Severity
+from lameduck.defects.lintkit import finding
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD607",
@@ -24,3 +28,15 @@ DEFECT = Defect(
     "DNS caches outlive pods.",
     Severity.WARNING,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Headless Services of Deployments."""
+    for service in project.cluster.services:
+        if not service.headless or not service.ports:
+            continue
+        if any(service.selects(one) for one in project.workloads if one.kind == "Deployment"):
+            message = (
+                f"Service {service.name}: its clients resolve pods by DNS and keep addresses of pods that are gone"
+            )
+            yield finding(DEFECT, message, service.object.node["spec"]["clusterIP"].entry_span, Confidence.POSSIBLE)

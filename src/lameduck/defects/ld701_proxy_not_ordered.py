@@ -19,7 +19,14 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Defect, Finding, Severity
+from lameduck.defects.lintkit import finding, served, supports, who
+from lameduck.manifests import images
+from lameduck.manifests.hooks import HookKind, hook_of
+from lameduck.manifests.project import Project
+from lameduck.manifests.workloads import Container
 
 DEFECT = Defect(
     "LD701",
@@ -28,3 +35,50 @@ DEFECT = Defect(
     "As an ordinary container it gets the stop signal at the same time, and the server's last requests lose their way.",
     Severity.WARNING,
 )
+
+
+_PROXIES = frozenset(
+    [
+        "cloud-sql-proxy",
+        "cloudsql-proxy",
+        "gce-proxy",
+        "alloydb-auth-proxy",
+        "proxyv2",
+        "linkerd-proxy",
+        "envoy",
+        "pgbouncer",
+        "kuma-dp",
+        "consul-dataplane",
+    ]
+)
+_WAITS = ("max-sigterm-delay", "min-sigterm-delay", "term_timeout", "term-timeout", "drain-time-s", "quitquitquit")
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Known proxies as ordinary containers beside a serving one."""
+    seen: set[int] = set()
+    for one in served(project):
+        for proxy in one.workload.containers:
+            if proxy.node.raw is one.container.node.raw or id(proxy.node.raw) in seen or not _is_proxy(proxy):
+                continue
+            words = " ".join([*(proxy.command or ()), *(proxy.args or ())])
+            hook = hook_of(proxy)
+            own = hook_of(one.container).seconds or 0
+            waits = hook.kind is not HookKind.NONE and (hook.delay is None or hook.delay > own)
+            if waits or any(word in words for word in _WAITS):
+                continue
+            seen.add(id(proxy.node.raw))
+            remedy = (
+                "a native sidecar would outlive it"
+                if supports(project, 1, 29)
+                else "a longer preStop would let it outlive it"
+            )
+            message = (
+                f"{who(one.workload, proxy)}: the proxy gets the stop signal together with {one.container.name}, "
+                f"whose last requests then have no way out; {remedy}"
+            )
+            yield finding(DEFECT, message, proxy.node["name"].entry_span, one.confidence)
+
+
+def _is_proxy(container: Container) -> bool:
+    return images.reference(container.image or "").name in _PROXIES

@@ -15,7 +15,12 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Confidence, Defect, Finding, Severity
+from lameduck.defects.lintkit import finding, starting
+from lameduck.manifests.programs import flag_number
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD801",
@@ -24,3 +29,21 @@ DEFECT = Defect(
     "It gives up waiting and cuts what is in flight.",
     Severity.WARNING,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Known servers that give up before the longest request is done."""
+    longest = project.settings.max_request_seconds
+    if longest is None:
+        return
+    for program in starting(project):
+        server, at = program.chain.server, program.chain.server_at
+        if server is None or at is None:
+            continue
+        given = flag_number(program.chain.server_argv, server.drain_flags)
+        limit = server.drain if given is None else given
+        if limit is not None and limit < longest:
+            text, start, end = at
+            flag = f"; {server.drain_flags[0]} sets it" if server.drain_flags else ""
+            message = f"{server.name} waits {limit:g} s for requests in flight, and they may take {longest:g} s{flag}"
+            yield finding(DEFECT, message, text.span(start, end), Confidence.LIKELY)

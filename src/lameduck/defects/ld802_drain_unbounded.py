@@ -12,7 +12,12 @@ Fix and its safety
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Confidence, Defect, Finding, Severity
+from lameduck.defects.lintkit import finding, starting
+from lameduck.manifests.programs import flag_number
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD802",
@@ -21,3 +26,17 @@ DEFECT = Defect(
     "One stuck stream uses the whole grace period.",
     Severity.INFO,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """uvicorn without a limit of its drain."""
+    for program in starting(project):
+        server, at = program.chain.server, program.chain.server_at
+        if server is None or server.name != "uvicorn" or at is None:
+            continue
+        if flag_number(program.chain.server_argv, server.drain_flags) is None:
+            text, start, end = at
+            message = (
+                "uvicorn waits without end for requests in flight: one stuck stream uses up the whole grace period"
+            )
+            yield finding(DEFECT, message, text.span(start, end), Confidence.POSSIBLE)

@@ -18,7 +18,12 @@ Evidence
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Confidence, Defect, Edit, Finding, Fix, Safety, Severity
+from lameduck.defects.lintkit import advice, finding, fix_of, starting
+from lameduck.manifests.project import Project
+from lameduck.manifests.uwsgi import Uwsgi, uwsgis
 
 DEFECT = Defect(
     "LD804",
@@ -27,3 +32,28 @@ DEFECT = Defect(
     "TERM reloads brutally and --die-on-term only makes it quit brutally: requests in flight are cut.",
     Severity.ERROR,
 )
+
+
+HOOK = "unix_signal:15 gracefully_kill_them_all"
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """uWSGI without a graceful hook for the signal that it gets."""
+    for program in starting(project):
+        for one in uwsgis(program.chain, project.read):
+            if one.graceful or one.unseen or one.signal not in {None, "TERM"}:
+                continue
+            how = (
+                "die-on-term makes it quit brutally"
+                if one.dies_on_term
+                else "SIGTERM reloads it brutally and it does not even stop"
+            )
+            message = f"uWSGI: {how}: requests in flight are cut; it needs hook-master-start = {HOOK}"
+            yield finding(DEFECT, message, one.place, Confidence.CERTAIN, fix=_fix(one))
+
+
+def _fix(one: Uwsgi) -> Fix | None:
+    if one.section is None or one.text is None:
+        return advice("a graceful hook", f"--hook-master-start '{HOOK}'\n", Safety.SAFE)
+    line = f"{one.text.eol}hook-master-start = {HOOK}"
+    return fix_of("a graceful hook", Safety.SAFE, (one.text, [Edit(one.section.last, one.section.last, line)]))

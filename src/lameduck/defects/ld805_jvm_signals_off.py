@@ -12,7 +12,11 @@ Fix and its safety
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Confidence, Defect, Finding, Severity
+from lameduck.defects.lintkit import finding, starting
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD805",
@@ -21,3 +25,17 @@ DEFECT = Defect(
     "-Xrs switches off its handlers: shutdown hooks never run.",
     Severity.ERROR,
 )
+
+
+_OPTIONS = ("JAVA_OPTS", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CATALINA_OPTS")
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """JVMs that are told to leave signals alone."""
+    for program in starting(project):
+        words = " ".join([*program.chain.server_argv, *(program.launch.environment.get(name, "") for name in _OPTIONS)])
+        if "-Xrs" not in words.split() or program.chain.server_at is None:
+            continue
+        text, start, end = program.chain.server_at
+        message = "-Xrs: the JVM does not listen to the stop signal, its shutdown hooks never run"
+        yield finding(DEFECT, message, text.span(start, end), Confidence.CERTAIN)

@@ -15,7 +15,11 @@ When not to care
 
 from __future__ import annotations
 
-from lameduck.core.finding import Defect, Severity
+from collections.abc import Iterator
+
+from lameduck.core.finding import Confidence, Defect, Finding, Severity
+from lameduck.defects.lintkit import finding, starting
+from lameduck.manifests.project import Project
 
 DEFECT = Defect(
     "LD806",
@@ -24,3 +28,16 @@ DEFECT = Defect(
     "Requests in flight are cut.",
     Severity.WARNING,
 )
+
+
+def lint(project: Project) -> Iterator[Finding]:
+    """Spring Boot applications that are told to shut down immediately."""
+    for program in starting(project):
+        environment, at = program.launch.environment, program.chain.server_at
+        words = " ".join(program.chain.server_argv)
+        given = environment.get("SERVER_SHUTDOWN", "").lower() == "immediate" or "server.shutdown=immediate" in words
+        if not given or at is None:
+            continue
+        text, start, end = at
+        message = "server.shutdown=immediate: Spring Boot cuts requests in flight on the stop signal"
+        yield finding(DEFECT, message, text.span(start, end), Confidence.LIKELY)

@@ -1,0 +1,543 @@
+"""Follows a start script to every point where a server runs, and says how it runs there.
+
+Law: statements are followed in order, both ways of a branch unless its condition is decided by known arguments. A way
+ends where the shell is replaced (exec), or where it blocks in a foreground server. An unknown command counts as the
+server only when nothing of weight comes after it. The walk never guesses what a sourced file does.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from lameduck.manifests.programs import Weight, base, weight
+from lameduck.manifests.shell import Branch, Kind, Script, Statement, parse_words
+from lameduck.manifests.traps import Trap, reset_signals, trap_of
+
+MAX_CALLS = 12
+
+
+class Way(StrEnum):
+    """How a script runs its server."""
+
+    EXEC = "exec"
+    FOREGROUND = "foreground"
+    PIPE = "pipe"
+    LOOP = "loop"
+    WAIT = "wait"
+    ABANDONED = "abandoned"
+    """In the background, and the script ends."""
+    TAIL = "tail"
+    """In the background, and the script follows a file or sleeps."""
+    UNSEEN = "unseen"
+    """A sourced file that is not in the input goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """One ``wait``: where, whether errexit is kept from ending the script there, and whether a loop repeats it."""
+
+    start: int
+    end: int
+    guarded: bool
+    errexit: bool
+    looped: bool
+    traps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """One point where a server runs: its command line, its place, and what surrounds it."""
+
+    way: Way
+    argv: tuple[str, ...]
+    start: int
+    end: int
+    word_start: int
+    known: bool
+    """Whether the command is known to serve, rather than being the last one that could."""
+    traps: tuple[Trap, ...] = ()
+    waits: tuple[Wait, ...] = ()
+    after: tuple[Statement, ...] = ()
+    statement: Statement | None = None
+    exec_in_background: bool = False
+    branch: bool = False
+
+
+@dataclass(slots=True)
+class _Job:
+    statement: Statement
+    argv: tuple[str, ...]
+    piped: bool
+    known: bool
+    execs: bool
+
+
+@dataclass(slots=True)
+class Flow:
+    """The walk over one script; ``endings`` is its result."""
+
+    args: tuple[str, ...] | None
+    endings: list[Ending] = field(default_factory=list)
+    errexit: bool = False
+    traps: dict[str, Trap] = field(default_factory=dict)
+    jobs: list[_Job] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
+    functions: dict[str, tuple[Statement, ...]] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+    candidate: tuple[Statement, tuple[str, ...], bool] | None = None
+    daemons: bool = False
+    calls: int = 0
+    loops: int = 0
+    branches: int = 0
+    setup: list[Statement] = field(default_factory=list)
+    """Foreground commands that ran before the server: the set-up."""
+
+    def block(self, statements: tuple[Statement, ...]) -> bool:
+        """Follow statements; whether the way surely ends among them."""
+        for statement in statements:
+            if statement.kind is Kind.FUNCTION:
+                self.functions[statement.name] = statement.body
+        return any(self.step(statement, statements[index + 1 :]) for index, statement in enumerate(statements))
+
+    def step(self, statement: Statement, after: tuple[Statement, ...] = (), guarded: bool = False) -> bool:
+        """Follow one statement; whether the way surely ends there."""
+        if statement.background:
+            self.launch(statement)
+            return False
+        match statement.kind:
+            case Kind.COMMAND:
+                return self.command(statement, after, guarded)
+            case Kind.PIPELINE:
+                return self.pipeline(statement, after)
+            case Kind.AND | Kind.OR:
+                return self.either(statement, after)
+            case Kind.BRANCH:
+                return self.branch(statement, after)
+            case Kind.LOOP:
+                return self.loop(statement)
+            case Kind.GROUP:
+                return self.block(statement.body)
+            case Kind.SUBSHELL:
+                return self.subshell(statement)
+            case _:
+                return False
+
+    def either(self, statement: Statement, after: tuple[Statement, ...]) -> bool:
+        """Both sides of ``&&`` or ``||``: the first is always run."""
+        first, *rest = statement.body
+        surely = self.step(first, (), guarded=True)
+        for one in rest:
+            self.step(one, after, guarded=statement.kind is Kind.OR)
+        return surely
+
+    def branch(self, statement: Statement, after: tuple[Statement, ...]) -> bool:
+        """The ways of an if or case that can be taken."""
+        chosen, decided = self._ways(statement)
+        surely = bool(chosen) and (decided or statement.complete)
+        self.branches += 1
+        for way in chosen:
+            saved_args, candidate = self.args, self.candidate
+            for one in way.condition:
+                self.step(one, (), guarded=True)
+            ends = self.block(way.body) or _exits(way.body)
+            surely = surely and ends
+            if ends and self.candidate is not candidate:
+                self.candidate = candidate  # an unknown command in a way that ends by itself was a one-off
+            if not decided:
+                self.args = saved_args
+        self.branches -= 1
+        if surely and not after:
+            return True
+        return surely
+
+    def _ways(self, statement: Statement) -> tuple[list[Branch], bool]:
+        """The ways that can be taken, and whether the arguments decide for exactly one."""
+        ways: list[Branch] = []
+        for way in statement.branches:
+            taken = self._taken(statement, way)
+            if taken is None:
+                ways.append(way)
+            elif taken:
+                ways.append(way)
+                return ways, len(ways) == 1
+        return ways, False
+
+    def _taken(self, statement: Statement, way: Branch) -> bool | None:
+        if way.patterns:
+            word = self._argument(statement.name)
+            return None if word is None else any(fnmatchcase(word, pattern) for pattern in way.patterns)
+        return True if not way.test else evaluate(way.test, self.args)
+
+    def _argument(self, word: str) -> str | None:
+        match = re.fullmatch(r"\$\{?([1-9])(:?-[^}]*)?\}?", word)
+        if match is None or self.args is None:
+            return None
+        index = int(match[1]) - 1
+        return self.args[index] if index < len(self.args) else (match[2] or "").lstrip(":-")
+
+    def loop(self, statement: Statement) -> bool:
+        """A loop: what it starts in the foreground it starts again and again."""
+        way = statement.branches[0]
+        endless = bool(re.match(r"(while (true|:|\[ 1 \]|1)|until false|for \(\(;;\)\)|for)\s*$", way.test))
+        known = len(self.endings)
+        self.loops += 1
+        for one in way.condition:
+            self.step(one, (), guarded=True)
+        candidate = self.candidate
+        surely = self.block(statement.body)
+        self.loops -= 1
+        repeated = way.test.startswith(("while", "until", "for"))
+        for index in range(known, len(self.endings)):
+            ending = self.endings[index]
+            if ending.way is Way.FOREGROUND and repeated and ending.known:
+                self.endings[index] = _changed(ending, Way.LOOP)
+        if endless and self.candidate is not candidate and self.candidate is not None:
+            one, argv, _ = self.candidate
+            self.end(Way.LOOP, argv, one, known=False)
+            return True
+        return surely and endless
+
+    def subshell(self, statement: Statement) -> bool:
+        """A subshell: exec replaces only itself."""
+        known = len(self.endings)
+        self.block(statement.body)
+        for index in range(known, len(self.endings)):
+            ending = self.endings[index]
+            if ending.way is Way.EXEC:  # exec replaces the subshell, not PID 1
+                self.endings[index] = _changed(ending, Way.FOREGROUND)
+        return len(self.endings) > known
+
+    def pipeline(self, statement: Statement, after: tuple[Statement, ...]) -> bool:
+        """A pipeline: none of its commands is PID 1."""
+        for one in statement.body:
+            for command in _commands(one):
+                argv, _ = self.strip(command)
+                if weight(argv) is Weight.SERVER or (argv and command.words[0] == "exec"):
+                    self.end(Way.PIPE, argv, statement, after=after)
+                    return True
+        first = next(iter(_commands(statement.body[0])), None) if statement.body else None
+        if (
+            first is not None
+            and statement.body[-1].words[:1] == ("tee",)
+            and weight(self.expand(first.words)) is Weight.UNKNOWN
+        ):
+            self.candidate = (statement, self.expand(first.words), True)
+        return False
+
+    def launch(self, statement: Statement) -> None:
+        """Something goes into the background."""
+        piped = statement.kind is Kind.PIPELINE
+        for command in _commands(statement):
+            argv, execs = self.strip(command)
+            heaviness = weight(argv)
+            if heaviness is Weight.ONCE:
+                continue
+            name = base(argv[0]) if argv else ""
+            if name in self.functions:
+                argv, heaviness = self._inside(name, argv)
+            known = heaviness is Weight.SERVER
+            self.jobs.append(_Job(statement, argv, piped, known, execs))
+            return
+
+    def _inside(self, name: str, argv: tuple[str, ...]) -> tuple[tuple[str, ...], Weight]:
+        for command in _commands_of(self.functions[name]):
+            inner, _ = self.strip(command)
+            if weight(inner) is Weight.SERVER:
+                return inner, Weight.SERVER
+        return argv, Weight.UNKNOWN
+
+    def strip(self, statement: Statement) -> tuple[tuple[str, ...], bool]:
+        """A command's words without ``exec`` and its options, and whether there was one."""
+        words = list(self.expand(statement.words))
+        while words and words[0] in {"command", "builtin", "eval", "nohup"} and len(words) > 1:
+            if words[0] == "eval":
+                words = _evaluated(words[1:])
+            else:
+                words.pop(0)
+        execs = bool(words) and words[0] == "exec"
+        if execs:
+            words.pop(0)
+            while words and words[0].startswith("-"):
+                option = words.pop(0)
+                if option.endswith("a") and words:
+                    words.pop(0)
+                if option == "--":
+                    break
+        return tuple(words), execs
+
+    def expand(self, words: tuple[str, ...]) -> tuple[str, ...]:
+        """Words with the arguments and constant variables put in, where they are known."""
+        found: list[str] = []
+        for word in words:
+            if word in {"$@", "$*"}:
+                found += self.args if self.args is not None else [word]
+            elif match := re.fullmatch(r"\$\{?@:(\d)\}?|\$\{@:(\d)\}", word):
+                skip = int(match[1] or match[2]) - 1
+                found += self.args[skip:] if self.args is not None else ["$@"]
+            elif re.fullmatch(r"\$\{?[1-9](:?-[^}]*)?\}?", word):
+                value = self._argument(word)
+                found.append(word if value is None else value)
+            elif match := re.fullmatch(r"\$\{?(\w+)(\[@\])?\}?", word):
+                value = self.variables.get(match[1])
+                found += shlex.split(value) if value and _splits(value) else [word]
+            else:
+                found.append(word)
+        return tuple(found)
+
+    def command(  # noqa: PLR0912  one arm for each builtin
+        self, statement: Statement, after: tuple[Statement, ...], guarded: bool
+    ) -> bool:
+        """One simple command."""
+        for name, value in statement.assigns:
+            if not statement.words or statement.words[0] == "export":
+                self.variables[name] = value if "$(" not in value and "`" not in value else ""
+        if not statement.words:
+            return False
+        argv, execs = self.strip(statement)
+        if execs:
+            if not argv:
+                return False
+            return self._exec(argv, statement, after)
+        if not argv:
+            return False
+        name = base(argv[0])
+        match name:
+            case "set":
+                self._set(argv)
+            case "trap":
+                self._trap(statement)
+            case "wait":
+                self._wait(statement, guarded)
+            case "exit" | "return":
+                self.finish(after=())
+                return True
+            case "shift":
+                self.args = (
+                    self.args[int(argv[1]) if len(argv) > 1 and argv[1].isdigit() else 1 :] if self.args else self.args
+                )
+            case "." | "source":
+                self.setup.append(statement)
+                if len(argv) > 1 and not after and not self.jobs and self.branches == 0:
+                    self.candidate = None
+                    self.end(Way.UNSEEN, argv[1:], statement)
+            case "fg":
+                if self.jobs:
+                    self.end(Way.FOREGROUND, self.jobs[-1].argv, self.jobs[-1].statement)
+                    return True
+            case _ if name in self.functions and self.calls < MAX_CALLS:
+                return self._call(name, argv[1:])
+            case _:
+                return self._foreground(argv, statement, after)
+        return False
+
+    def _exec(self, argv: tuple[str, ...], statement: Statement, after: tuple[Statement, ...]) -> bool:
+        if base(argv[0]) in {"tail", "sleep"} and (self.jobs or self.daemons):
+            self.tail(statement)
+        else:
+            self.end(Way.EXEC, argv, statement, known=weight(argv) is Weight.SERVER, after=after)
+        return True
+
+    def _call(self, name: str, args: tuple[str, ...]) -> bool:
+        saved, self.args = self.args, args if "$@" not in args else None
+        self.calls += 1
+        ended = self.block(self.functions[name])
+        self.calls -= 1
+        self.args = saved
+        return ended and any(ending.way in {Way.EXEC, Way.FOREGROUND, Way.PIPE, Way.LOOP} for ending in self.endings)
+
+    def _set(self, argv: tuple[str, ...]) -> None:
+        if "--" in argv:
+            given = argv[argv.index("--") + 1 :]
+            self.args = None if "$@" in given else given
+            if "$@" in given and given[0] != "$@":
+                self.args = given
+            return
+        for index, word in enumerate(argv[1:], 1):
+            if re.match(r"-\w*e", word) or (word == "errexit" and argv[index - 1].startswith("-")):
+                self.errexit = True
+            if re.match(r"\+\w*e", word) or (word == "errexit" and argv[index - 1].startswith("+")):
+                self.errexit = False
+
+    def _trap(self, statement: Statement) -> None:
+        for signal in reset_signals(statement):
+            self.traps.pop(signal, None)
+        trap = trap_of(statement, self.functions)
+        if trap is not None:
+            for signal in trap.signals:
+                self.traps[signal] = trap
+
+    def _wait(self, statement: Statement, guarded: bool) -> None:
+        if not self.jobs:
+            return
+        self.waits.append(
+            Wait(statement.start, statement.end, guarded, self.errexit, self.loops > 0, tuple(self.traps))
+        )
+
+    def _foreground(self, argv: tuple[str, ...], statement: Statement, after: tuple[Statement, ...]) -> bool:
+        heaviness = weight(argv)
+        name = base(argv[0])
+        if name in {"service", "systemctl", "rc-service"} and set(argv) & {"start", "restart"}:
+            self.daemons = True
+        if (name == "tail" and {"-f", "-F", "--follow"} & set(argv)) or (name == "sleep" and "infinity" in argv):
+            if self.jobs or self.daemons:
+                self.tail(statement)
+            return bool(self.jobs or self.daemons)
+        if heaviness is Weight.SERVER and _daemonises(argv):
+            self.daemons = True
+            return False
+        if heaviness is Weight.SERVER:
+            if self.loops == 0 and self.branches and _more(after) and argv[0].startswith("$") and argv[0] != "$@":
+                return False
+            self.end(Way.FOREGROUND, argv, statement, after=after)
+            return True
+        if heaviness is Weight.UNKNOWN:
+            self.candidate = (statement, argv, False)
+        self.setup.append(statement)
+        return False
+
+    def tail(self, statement: Statement) -> None:
+        """The script keeps the container alive by something that is not the server."""
+        argv = self.jobs[-1].argv if self.jobs else ()
+        self.end(Way.TAIL, argv, statement, known=True)
+
+    def end(
+        self,
+        way: Way,
+        argv: tuple[str, ...],
+        statement: Statement,
+        *,
+        known: bool = True,
+        after: tuple[Statement, ...] = (),
+        execs: bool = False,
+    ) -> None:
+        """Note one point where a server runs."""
+        traps = tuple({trap.start: trap for trap in self.traps.values()}.values())
+        self.endings.append(
+            Ending(
+                way,
+                argv,
+                statement.start,
+                statement.end,
+                statement.word_start or statement.start,
+                known,
+                traps,
+                tuple(self.waits),
+                tuple(one for one in after if one.kind is not Kind.FUNCTION),
+                statement,
+                execs,
+                self.branches > 0,
+            )
+        )
+
+    def finish(self, after: tuple[Statement, ...]) -> None:
+        """The script ends here: what runs in the background is waited for, or abandoned."""
+        if any(ending.way is not Way.EXEC and not ending.branch for ending in self.endings):
+            return
+        job = self._main_job()
+        if job is not None and (job.known or self.waits or self.candidate is None):
+            if self.waits or not any(ending.way is Way.EXEC for ending in self.endings):
+                way = Way.WAIT if self.waits else Way.ABANDONED
+                if job.piped:
+                    way = Way.PIPE
+                if way is not Way.ABANDONED or job.known:
+                    self.end(way, job.argv, job.statement, known=job.known, execs=job.execs)
+                self.jobs.clear()
+            return
+        if self.candidate is not None and self.branches == 0 and self.calls == 0:
+            statement, argv, piped = self.candidate
+            self.candidate = None
+            self.end(Way.PIPE if piped else Way.FOREGROUND, argv, statement, known=False, after=after)
+
+    def _main_job(self) -> _Job | None:
+        known = [job for job in self.jobs if job.known]
+        return known[-1] if known else self.jobs[-1] if self.jobs else None
+
+
+def follow(script: Script, args: tuple[str, ...] | None = None) -> Flow:
+    """Every point where a script runs a server; ``args`` are its arguments, None when they are not known."""
+    flow = Flow(args)
+    if any(re.match(r"-\w*e", word) for word in script.interpreter[1:]):
+        flow.errexit = True
+    try:
+        ended = flow.block(script.statements)
+        if not ended:
+            flow.finish(())
+    except RecursionError:
+        flow.endings.clear()
+    return flow
+
+
+def evaluate(test: str, args: tuple[str, ...] | None) -> bool | None:
+    """The value of a test on the script's arguments; None where it asks something else."""
+    if args is None:
+        return None
+    test = re.sub(r"\s+", " ", test.strip().removeprefix("[").removesuffix("]").strip().strip("[]").strip())
+    first = args[0] if args else ""
+    given = r"[\"']?\$\{?1(?::?-)?\}?[\"']?"
+    if match := re.fullmatch(rf"{given} (==?|!=) [\"']?([\w./:*-]*)[\"']?", test):
+        return (first == match[2]) is (match[1] != "!=")
+    if re.fullmatch(r"[\"']?\$\{1#-\}[\"']? != [\"']?\$\{?1\}?[\"']?|[\"']?\$\{1:0:1\}[\"']? ==? [\"']?-[\"']?", test):
+        return first.startswith("-")
+    if match := re.fullmatch(rf"(-z|-n) {given}", test):
+        return bool(first) is (match[1] == "-n")
+    if match := re.fullmatch(r"[\"']?\$#[\"']? (-eq|-gt|-ge|-lt|-ne) (\d+)", test):
+        count, number = len(args), int(match[2])
+        return {"-eq": count == number, "-gt": count > number, "-ge": count >= number}.get(
+            match[1], count < number if match[1] == "-lt" else count != number
+        )
+    return None
+
+
+def _splits(value: str) -> bool:
+    try:
+        return bool(shlex.split(value)) and "$(" not in value
+    except ValueError:
+        return False
+
+
+def _evaluated(words: list[str]) -> list[str]:
+    inner = parse_words(" ".join(words))
+    commands = [one for one in inner if one.kind is Kind.COMMAND and one.words]
+    return list(commands[-1].words) if commands else list(words)
+
+
+def _exits(body: tuple[Statement, ...]) -> bool:
+    return any(one.kind is Kind.COMMAND and one.words[:1] in {("exit",), ("return",)} for one in body)
+
+
+def _more(after: tuple[Statement, ...]) -> bool:
+    return any(one.kind is not Kind.FUNCTION for one in after)
+
+
+def _commands(statement: Statement) -> list[Statement]:
+    if statement.kind is Kind.COMMAND:
+        return [statement] if statement.words else []
+    return _commands_of(statement.body) + [one for way in statement.branches for one in _commands_of(way.body)]
+
+
+def _commands_of(statements: tuple[Statement, ...]) -> list[Statement]:
+    return [command for one in statements if one.kind is not Kind.FUNCTION for command in _commands(one)]
+
+
+def _changed(ending: Ending, way: Way) -> Ending:
+    return replace(ending, way=way)
+
+
+def _daemonises(argv: tuple[str, ...]) -> bool:
+    """Whether a known server puts itself into the background with these arguments."""
+    name, words = base(argv[0]), argv[1:]
+    if name in {"nginx", "openresty"}:
+        return not any("daemon off" in word for word in words)
+    if name in {"php-fpm", "gunicorn", "uwsgi", "celery"} or name.startswith("php-fpm"):
+        return bool({"-D", "--daemon", "--daemonize", "--detach"} & set(words)) and not (
+            name.startswith("php-fpm") and {"-F", "--nodaemonize"} & set(words)
+        )
+    if name in {"apachectl", "apache2ctl"}:
+        return "FOREGROUND" not in " ".join(words) and "start" in words
+    if name in {"redis-server"}:
+        return "--daemonize" in words and "yes" in words
+    return False

@@ -1,0 +1,585 @@
+"""Wrappers, launchers and servers: what each does with the stop signal. Facts, as data.
+
+Law: a row is a measurement or the program's own documented default, with its version; what is not in the tables is
+unknown, and unknown is never judged. ``tests/manifests/test_pid1_table.py`` measures the rows again with what is
+installed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Does(StrEnum):
+    """What a link of the chain from PID 1 to the server does with the stop signal."""
+
+    REPLACES = "replaces itself"
+    FORWARDS = "forwards"
+    SWALLOWS = "swallows"
+    DIES = "dies at once"
+    CUTS = "cuts"
+    SERVES = "is the server"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapper:
+    """A program that runs another one."""
+
+    does: Does
+    valued: frozenset[str] = frozenset()
+    """Options that take the next word as their value."""
+    skip: int = 0
+    """Words between the options and the inner command."""
+    seconds: float = 0
+    init: bool = False
+    evidence: str = ""
+
+
+def _valued(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_INIT = "tini 0.19, dumb-init 1.2.5, catatonit: forward and reap; end when their child ends"
+WRAPPERS: dict[str, Wrapper] = {
+    "tini": Wrapper(Does.FORWARDS, _valued("-p -e"), init=True, evidence=_INIT),
+    "tini-static": Wrapper(Does.FORWARDS, _valued("-p -e"), init=True, evidence=_INIT),
+    "docker-init": Wrapper(Does.FORWARDS, _valued("-p -e"), init=True, evidence=_INIT),
+    "dumb-init": Wrapper(Does.FORWARDS, _valued("-r --rewrite"), init=True, evidence=_INIT),
+    "catatonit": Wrapper(Does.FORWARDS, init=True, evidence=_INIT),
+    "env": Wrapper(Does.REPLACES, _valued("-u -C --unset --chdir")),
+    "nice": Wrapper(Does.REPLACES, _valued("-n --adjustment")),
+    "ionice": Wrapper(Does.REPLACES, _valued("-c -n -p --class --classdata")),
+    "chrt": Wrapper(Does.REPLACES, skip=1),
+    "taskset": Wrapper(Does.REPLACES, skip=1),
+    "numactl": Wrapper(Does.REPLACES, _valued("-i -m -N -C -p")),
+    "stdbuf": Wrapper(Does.REPLACES, _valued("-i -o -e --input --output --error")),
+    "nohup": Wrapper(Does.REPLACES),
+    "setsid": Wrapper(Does.FORWARDS, evidence="util-linux 2.38: drained"),
+    "setpriv": Wrapper(
+        Does.REPLACES,
+        _valued("--reuid --regid --ruid --rgid --euid --egid --groups --inh-caps --ambient-caps --bounding-set")
+        | _valued("--securebits --pdeathsig --selinux-label --apparmor-profile"),
+    ),
+    "chroot": Wrapper(Does.REPLACES, skip=1),
+    "gosu": Wrapper(Does.REPLACES, skip=1, evidence="gosu 1.14: drained"),
+    "su-exec": Wrapper(Does.REPLACES, skip=1),
+    "chpst": Wrapper(Does.REPLACES, _valued("-u -U -b -e -/ -n -m -d -o -p -f -c -t -l -L")),
+    "sudo": Wrapper(Does.FORWARDS, _valued("-u -g -C -h -p -r -t -U --user --group"), evidence="sudo: drained"),
+    "timeout": Wrapper(Does.FORWARDS, _valued("-s -k --signal --kill-after"), skip=1, evidence="coreutils: drained"),
+    "ddtrace-run": Wrapper(Does.REPLACES),
+    "opentelemetry-instrument": Wrapper(Does.REPLACES, _valued("--traces_exporter --metrics_exporter --service_name")),
+    "dockerize": Wrapper(Does.FORWARDS, _valued("-wait -timeout -template -stdout -stderr -wait-retry-interval")),
+    "su": Wrapper(Does.CUTS, seconds=2, evidence="util-linux 2.38: SIGKILL 2 s after the signal"),
+    "runuser": Wrapper(Does.CUTS, seconds=2, evidence="util-linux 2.38: SIGKILL 2 s after the signal"),
+    "script": Wrapper(Does.SWALLOWS, _valued("-c -O -I -B -T -m -E -o"), evidence="util-linux 2.38: cut or stuck"),
+    "flock": Wrapper(Does.SWALLOWS, _valued("-w -E --timeout"), skip=1, evidence="util-linux 2.38: cut or stuck"),
+    "xargs": Wrapper(Does.SWALLOWS, _valued("-n -P -I -L -d -a -s"), evidence="findutils: cut or stuck"),
+    "time": Wrapper(Does.SWALLOWS, _valued("-f -o"), evidence="GNU time: cut or stuck"),
+    "xvfb-run": Wrapper(Does.SWALLOWS, _valued("-n -e -f -p -s -w"), evidence="a shell that runs its child"),
+}
+
+LAUNCHERS: dict[str, tuple[Does, str]] = {
+    "npm": (Does.DIES, "npm 11 with dash: dead after 0.5 s, the server is never told"),
+    "npx": (Does.DIES, "npx 11 with dash: dead after 0.5 s"),
+    "yarn": (Does.DIES, "yarn 1.22: dead at once"),
+    "pnpm": (Does.SWALLOWS, "pnpm 12: stuck"),
+    "nodemon": (Does.DIES, "nodemon: the server is killed in its drain"),
+    "pm2-runtime": (Does.CUTS, "pm2-runtime 7: sends SIGINT, then SIGKILL after 1.6 s"),
+    "go run": (Does.DIES, "go run: dead at once"),
+}
+"""Each with its verdict where the script shell is dash; npm and npx drain with bash or ash."""
+
+SUPERVISORS = frozenset(
+    [
+        "supervisord",
+        "s6-svscan",
+        "runsvdir",
+        "my_init",
+        "systemd",
+        "circusd",
+        "init",
+        "s6-overlay-init",
+        "runit",
+        "runit-init",
+        "monit",
+    ]
+)
+"""Known to forward to what they supervise, each by its own settings."""
+
+SHELLS = frozenset(["sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "busybox"])
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server program: which signals drain it, how long it drains, how long it keeps idle connections."""
+
+    name: str
+    graceful: tuple[str, ...] = ()
+    """Signals on which it drains; () when none is known."""
+    cuts: tuple[str, ...] = ()
+    """Signals on which it is known to cut requests in flight."""
+    drain: float | None = None
+    """Its own drain limit in seconds by default; None when unbounded or unknown."""
+    drain_flags: tuple[str, ...] = ()
+    keep_alive: float | None = None
+    keep_alive_flags: tuple[str, ...] = ()
+    hopeless: bool = False
+    """Whether it has no graceful shutdown at all."""
+    evidence: str = ""
+    foreign: frozenset[str] = field(default_factory=frozenset)
+
+
+_TERM_INT = ("TERM", "INT")
+SERVERS: dict[str, Server] = {
+    server.name: server
+    for server in (
+        Server("nginx", ("QUIT",), ("TERM", "INT"), evidence="nginx 1.22, 4 in flight: TERM cut 4, QUIT served 4"),
+        Server("php-fpm", ("QUIT",), ("TERM", "INT"), evidence="php-fpm: QUIT is the graceful stop"),
+        Server("httpd", ("WINCH",), ("TERM",), evidence="httpd: WINCH is the graceful stop"),
+        Server(
+            "gunicorn",
+            ("TERM",),
+            ("QUIT", "INT"),
+            30,
+            ("--graceful-timeout",),
+            2,
+            ("--keep-alive",),
+            evidence="gunicorn 27, sync worker: TERM served, QUIT and INT cut; graceful_timeout 30, keepalive 2",
+        ),
+        Server(
+            "uvicorn",
+            _TERM_INT,
+            ("QUIT",),
+            None,
+            ("--timeout-graceful-shutdown",),
+            5,
+            ("--timeout-keep-alive",),
+            evidence="uvicorn 0.54: TERM served, QUIT cut; waits for ever, keep-alive 5",
+        ),
+        Server(
+            "hypercorn",
+            _TERM_INT,
+            (),
+            3,
+            ("--graceful-timeout",),
+            5,
+            ("--keep-alive",),
+            evidence="hypercorn 0.18: a request of 5 s cut after 3 s; keep-alive 5",
+        ),
+        Server("granian", _TERM_INT, evidence="granian: TERM served"),
+        Server("daphne", hopeless=True, evidence="daphne 4.2: cut at once"),
+        Server("waitress", hopeless=True, evidence="waitress 3.0: cut at once"),
+        Server("flask run", hopeless=True, evidence="flask run: cut at once"),
+        Server("runserver", hopeless=True, evidence="manage.py runserver: cut at once"),
+        Server("http.server", hopeless=True, evidence="python -m http.server: cut at once"),
+        Server("uwsgi", evidence="uWSGI 2.0.30: TERM cut, QUIT cut"),
+        Server("puma", _TERM_INT),
+        Server(
+            "unicorn", ("QUIT",), ("TERM", "INT"), evidence="unicorn: QUIT is the graceful stop, TERM the quick one"
+        ),
+        Server("haproxy", ("USR1",), ("TERM", "INT"), evidence="haproxy: USR1 is the soft stop, TERM the hard one"),
+        Server("traefik", ("TERM",), (), 10, ("--entrypoints.web.transport.lifecycle.gracetimeout",)),
+        Server("node", keep_alive=5, evidence="node 20: keepAliveTimeout 5 s"),
+        Server("java"),
+        Server("python"),
+        Server("ruby"),
+        Server("dotnet"),
+        Server("php"),
+        Server("deno"),
+        Server("bun"),
+        Server("caddy", _TERM_INT),
+        Server("envoy"),
+        Server("redis-server", _TERM_INT),
+        Server("postgres", ("TERM", "INT")),
+        Server("mysqld", ("TERM",)),
+        Server("mariadbd", ("TERM",)),
+        Server("mongod", _TERM_INT),
+        Server("memcached"),
+        Server("rabbitmq-server"),
+        Server("celery", ("TERM",)),
+        Server("streamlit"),
+        Server("jupyter"),
+        Server("tritonserver"),
+        Server("torchserve"),
+        Server("tensorflow_model_server"),
+        Server("mlflow"),
+        Server("vllm"),
+        Server("ray"),
+        Server("catalina.sh"),
+        Server("sidekiq"),
+        Server("erl"),
+        Server("nats-server"),
+        Server("etcd"),
+        Server("vault"),
+        Server("consul"),
+        Server("prometheus"),
+        Server("grafana"),
+    )
+}
+
+_ALIASES = {
+    "nginx-debug": "nginx",
+    "openresty": "nginx",
+    "apache2": "httpd",
+    "apache2-foreground": "httpd",
+    "httpd-foreground": "httpd",
+    "apachectl": "httpd",
+    "apache2ctl": "httpd",
+    "waitress-serve": "waitress",
+    "nodejs": "node",
+    "python3": "python",
+    "uwsgi-core": "uwsgi",
+    "unicorn_rails": "unicorn",
+    "rails": "puma",
+    "postgres": "postgres",
+    "jupyter-lab": "jupyter",
+    "jupyter-notebook": "jupyter",
+    "gunicorn3": "gunicorn",
+}
+_MODULES = {
+    "gunicorn": "gunicorn",
+    "uvicorn": "uvicorn",
+    "hypercorn": "hypercorn",
+    "daphne": "daphne",
+    "granian": "granian",
+}
+_VERSIONED = re.compile(r"(python|php-fpm|java|ruby|node)[\d.]*\Z")
+_ONESHOT_WORDS = frozenset(
+    [
+        "migrate",
+        "makemigrations",
+        "collectstatic",
+        "compilemessages",
+        "createsuperuser",
+        "loaddata",
+        "check",
+        "install",
+        "ci",
+        "build",
+        "upgrade",
+        "db:migrate",
+        "db:prepare",
+        "db:create",
+        "db:setup",
+        "db:seed",
+        "assets:precompile",
+        "config:cache",
+        "config:clear",
+        "route:cache",
+        "view:cache",
+        "storage:link",
+        "key:generate",
+        "optimize",
+        "cache:clear",
+        "cache:warmup",
+        "shell",
+        "console",
+        "test",
+        "lint",
+        "compile",
+        "init",
+        "create_db",
+        "createcachetable",
+        "flush",
+        "seed",
+        "precompile",
+        "version",
+        "--version",
+        "-v",
+        "-V",
+        "--help",
+        "-h",
+        "wait",
+    ]
+)
+_UTILITIES = frozenset(
+    [
+        "echo",
+        "printf",
+        ":",
+        "true",
+        "false",
+        "test",
+        "[",
+        "[[",
+        "cd",
+        "pwd",
+        "set",
+        "unset",
+        "export",
+        "readonly",
+        "local",
+        "declare",
+        "typeset",
+        "let",
+        "read",
+        "shift",
+        "umask",
+        "ulimit",
+        "alias",
+        "exit",
+        "return",
+        "break",
+        "continue",
+        "trap",
+        "wait",
+        "kill",
+        "sleep",
+        "mkdir",
+        "rmdir",
+        "rm",
+        "cp",
+        "mv",
+        "ln",
+        "touch",
+        "cat",
+        "chmod",
+        "chown",
+        "chgrp",
+        "ls",
+        "find",
+        "grep",
+        "egrep",
+        "fgrep",
+        "sed",
+        "awk",
+        "gawk",
+        "cut",
+        "tr",
+        "sort",
+        "uniq",
+        "head",
+        "tee",
+        "wc",
+        "date",
+        "id",
+        "whoami",
+        "hostname",
+        "uname",
+        "which",
+        "type",
+        "hash",
+        "getent",
+        "useradd",
+        "usermod",
+        "groupadd",
+        "groupmod",
+        "adduser",
+        "addgroup",
+        "deluser",
+        "sysctl",
+        "mount",
+        "umount",
+        "install",
+        "tar",
+        "gzip",
+        "gunzip",
+        "unzip",
+        "curl",
+        "wget",
+        "nc",
+        "ping",
+        "dig",
+        "nslookup",
+        "host",
+        "getopt",
+        "getopts",
+        "basename",
+        "dirname",
+        "realpath",
+        "readlink",
+        "stat",
+        "df",
+        "du",
+        "ps",
+        "pgrep",
+        "pkill",
+        "killall",
+        "envsubst",
+        "jq",
+        "yq",
+        "openssl",
+        "git",
+        "pip",
+        "pip3",
+        "apt-get",
+        "apk",
+        "yum",
+        "dnf",
+        "npm-install",
+        "wait-for-it",
+        "wait-for-it.sh",
+        "wait-for",
+        "wait-for.sh",
+        "pg_isready",
+        "psql",
+        "mysql",
+        "mysqladmin",
+        "redis-cli",
+        "mongosh",
+        "mongo",
+        "createdb",
+        "alembic",
+        "flyway",
+        "liquibase",
+        "rake",
+        "composer",
+        "update-ca-certificates",
+        "keytool",
+        "ssh-keygen",
+        "locale-gen",
+        "ldconfig",
+        "sync",
+        "seq",
+        "yes",
+        "mktemp",
+        "md5sum",
+        "sha256sum",
+        "base64",
+        "xxd",
+        "command",
+        "source",
+        ".",
+        "eval",
+        "builtin",
+        "shopt",
+        "pushd",
+        "popd",
+        "dirs",
+        "service",
+        "systemctl",
+        "crontab",
+        "logger",
+        "mkfifo",
+        "expr",
+        "times",
+        "source-highlight",
+        "aws",
+        "gcloud",
+        "kubectl",
+        "vault-login",
+        "consul-template",
+        "nginx-t",
+        "cmp",
+        "diff",
+        "patch",
+        "file",
+        "ip",
+        "iptables",
+        "ifconfig",
+        "route",
+    ]
+)
+
+
+class Weight(StrEnum):
+    """What a foreground command of a start script is."""
+
+    SERVER = "server"
+    UNKNOWN = "unknown"
+    ONCE = "once"
+
+
+def base(word: str) -> str:
+    """The program's name without its folder."""
+    return word.rsplit("/", 1)[-1]
+
+
+def server_of(argv: tuple[str, ...]) -> Server | None:
+    """The known server that a command line starts; None when it is not in the table."""
+    if not argv:
+        return None
+    name = base(argv[0])
+    name = _ALIASES.get(name, name)
+    if match := _VERSIONED.match(name):
+        name = match[1]
+    rest = argv[1:]
+    if name == "python":
+        return _python(rest)
+    if name == "flask":
+        return SERVERS["flask run"] if "run" in rest else None
+    if name in {"manage.py", "django-admin"} and "runserver" in rest:
+        return SERVERS["runserver"]
+    if name == "php" and rest[:1] == ("-S",):
+        return None
+    if argv[0].endswith("rails") and not set(rest) & {"s", "server"}:
+        return None
+    if name == "celery" and "worker" not in rest and "beat" not in rest:
+        return None
+    if name in {"nginx", "httpd"} and set(rest) & {"-t", "-s", "-v", "-V", "configtest", "graceful", "stop"}:
+        return None
+    return SERVERS.get(name)
+
+
+def _python(rest: tuple[str, ...]) -> Server | None:
+    words = list(rest)
+    while words and words[0].startswith("-") and words[0] not in {"-m", "-c"}:
+        words.pop(0)
+    if words[:1] == ["-c"]:
+        return None
+    if words[:1] == ["-m"] and len(words) > 1:
+        module = words[1]
+        if module == "http.server":
+            return SERVERS["http.server"]
+        if module == "flask":
+            return SERVERS["flask run"] if "run" in words else None
+        if module == "waitress":
+            return SERVERS["waitress"]
+        return SERVERS[_MODULES[module]] if module in _MODULES else SERVERS["python"]
+    if words and base(words[0]) == "manage.py":
+        return SERVERS["runserver"] if "runserver" in words else SERVERS["python"]
+    if words and (known := SERVERS.get(_ALIASES.get(base(words[0]), base(words[0])))):
+        return known
+    return SERVERS["python"]
+
+
+def weight(argv: tuple[str, ...]) -> Weight:
+    """Whether a foreground command serves, is done soon, or cannot be told."""
+    if not argv:
+        return Weight.ONCE
+    name = base(argv[0])
+    if argv[0] in {"$@", "exec"} or argv[0].startswith("$"):
+        return Weight.SERVER
+    rest = set(argv[1:])
+    if name in _UTILITIES:
+        return Weight.ONCE
+    if rest & _ONESHOT_WORDS and not rest & {"serve", "server", "start", "runserver", "run"}:
+        return Weight.ONCE
+    server = server_of(argv)
+    if server is not None:
+        if server.name == "python" and len(argv) > 1 and argv[1] in {"-c", "-"}:
+            return Weight.ONCE
+        return Weight.SERVER
+    if (
+        name in {"python", "python3", "node", "php", "ruby", "perl", "java"}
+        and len(argv) > 1
+        and argv[1] in {"-c", "-e", "-r"}
+    ):
+        return Weight.ONCE
+    if name in {"npm", "yarn", "pnpm", "npx"}:
+        return Weight.SERVER if rest & {"start", "serve", "dev", "run"} else Weight.ONCE
+    if name in {"bundle", "poetry", "uv", "pipenv"} and len(argv) > 2 and argv[1] in {"exec", "run"}:
+        return weight(argv[2:])
+    if name in SHELLS and len(argv) > 1:
+        return Weight.UNKNOWN
+    if name in WRAPPERS:
+        from lameduck.manifests.unwrap import inner  # noqa: PLC0415  it reads these tables
+
+        inside = inner(argv)
+        return weight(inside) if inside else Weight.ONCE
+    return Weight.UNKNOWN
+
+
+def flag_number(argv: tuple[str, ...], flags: tuple[str, ...]) -> float | None:
+    """The number of the last of the flags in a command line, as ``--x 5`` or ``--x=5``; None without one."""
+    value: float | None = None
+    for index, word in enumerate(argv):
+        name, _, given = word.partition("=")
+        if name in flags:
+            given = given or (argv[index + 1] if index + 1 < len(argv) else "")
+            if re.fullmatch(r"\d+(\.\d+)?", given):
+                value = float(given)
+    return value

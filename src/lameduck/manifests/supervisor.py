@@ -1,0 +1,86 @@
+"""supervisord's programs: how each of them is stopped.
+
+Law: supervisord sends ``stopsignal`` (TERM unless said) and kills after ``stopwaitsecs`` (10 unless said): supervisor
+4.3. Its configuration is found through ``-c``, else by what is copied to where it looks. A file that is not in the
+input is not judged.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+
+from lameduck.manifests.chain import Chain
+from lameduck.manifests.dockerfile import Stage
+from lameduck.manifests.imagefiles import Read, find, in_context
+from lameduck.manifests.ini import Section, sections
+from lameduck.manifests.programs import Server, base, server_of
+from lameduck.manifests.text import Text
+from lameduck.manifests.traps import signal_name
+from lameduck.manifests.unwrap import inner
+
+_PLACES = re.compile(r"supervisor(d)?(\.conf|/|\.d/|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Supervised:
+    """One program of supervisord: its section, its command, its stop."""
+
+    text: Text
+    section: Section
+    argv: tuple[str, ...]
+    server: Server | None
+    signal: str
+    patience: float | None
+
+
+def supervised(chain: Chain, read: Read) -> list[Supervised]:
+    """The programs of the supervisord at the end of a chain; none when there is no supervisord, or no file of it."""
+    argv = chain.server_argv
+    if not chain.supervisor or not argv or base(argv[0]) != "supervisord":
+        return []
+    return [
+        _program(text, section)
+        for text in _files(chain, read)
+        for section in sections(text)
+        if section.name.startswith("program:")
+    ]
+
+
+def _files(chain: Chain, read: Read) -> list[Text]:
+    argv, launch = chain.server_argv, chain.launch
+    if launch.dockerfile is None or launch.stage is None:
+        return []
+    texts: dict[str, Text] = {}
+    for index, word in enumerate(argv):
+        path = argv[index + 1] if word in {"-c", "--configuration"} and index + 1 < len(argv) else ""
+        path = word.partition("=")[2] if word.startswith("--configuration=") else path
+        if path and (one := find(path, launch.dockerfile, launch.stage, read)):
+            texts[one.text.path] = one.text
+    stage: Stage | None = launch.stage
+    while stage is not None:
+        for copy in stage.copies:
+            target = copy.target if not copy.target.endswith("/") else copy.target + copy.source.rsplit("/", 1)[-1]
+            if copy.origin or copy.body or not _PLACES.search(target) or not copy.source.endswith((".conf", ".ini")):
+                continue
+            if one := in_context(copy.source, launch.dockerfile, read):
+                texts[one.text.path] = one.text
+        stage = stage.parent
+    return list(texts.values())
+
+
+def _program(text: Text, section: Section) -> Supervised:
+    options = section.options
+    command = options["command"].value if "command" in options else ""
+    try:
+        argv = tuple(shlex.split(command))
+    except ValueError:
+        argv = tuple(command.split())
+    for _ in range(4):
+        inside = inner(argv) if argv and server_of(argv) is None else ()
+        argv = inside or argv
+    signal = signal_name(options["stopsignal"].value) if "stopsignal" in options else "TERM"
+    wait = options["stopwaitsecs"].value if "stopwaitsecs" in options else "10"
+    patience = float(wait) if re.fullmatch(r"\d+(\.\d+)?", wait) else None
+    return Supervised(text, section, argv, server_of(argv), signal or "TERM", patience)
