@@ -89,6 +89,7 @@ def test_a_run_is_one_file_that_sqlite_reads_and_holds_no_secret(tmp_path: Path)
     recording = Recording()
     failure = Failure(Stage.CONNECT, Kind.REFUSED, 111)
     recording.add(Exchange(0, Lane.NEW, 1, 2, None, None, None, 3, failure=failure))
+    recording.add(Exchange(1, Lane.NEW, 1, 2, 3, 4, 5, 6, status=200))
     RunWriter(tmp_path / "run.db", recording, META).close()
     assert [file.name for file in tmp_path.iterdir()] == ["run.db"]
     with sqlite3.connect(tmp_path / "run.db") as database:

@@ -72,7 +72,8 @@ class Cluster(Protocol):
     async def disrupt(self, number: int) -> bool:
         """Do the planned disruption once and wait for its end: every old pod gone, every replacement ready.
 
-        False (and a DISRUPTION_FAILED observation) when it did not finish within its deadline.
+        Observed as DISRUPTION_REQUESTED, then DISRUPTION_COMPLETED, or DISRUPTION_FAILED and False when it did not
+        finish within its deadline. The subject is the number.
         """
         ...
 

@@ -230,10 +230,8 @@ class _Proving:
             if state.stopped_early:
                 break
             state.phase = f"{plan.disruption.kind.value} {number} of {plan.disruption.times}"
-            self.observe(Observation(self.clock(), Event.DISRUPTION_REQUESTED, str(number)))
             if await self.cluster.disrupt(number):
                 state.done = number
-                self.observe(Observation(self.clock(), Event.DISRUPTION_COMPLETED, str(number)))
             else:
                 state.stopped_early = f"{plan.disruption.kind.value} {number} did not finish"
             if self.writer is not None and self.writer.error:

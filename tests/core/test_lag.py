@@ -63,6 +63,11 @@ def test_at_a_low_rate_a_gap_is_no_silence() -> None:
     assert last_routed(slow, NOT_READY) == slow[-1]
 
 
+def test_a_gap_counts_as_silence_only_beside_what_is_usual_for_the_pod() -> None:
+    slow = [*range(NOT_READY - 5 * SECOND, NOT_READY, SECOND // 3), NOT_READY + 3 * SECOND]
+    assert last_routed(slow, NOT_READY) == slow[-1]
+
+
 @given(st.lists(st.integers(0, 200 * SECOND), min_size=1, max_size=60).map(sorted))
 def test_the_last_routed_attempt_is_one_of_them_or_the_moment_the_endpoint_left(times: list[int]) -> None:
     assert last_routed(times, NOT_READY) in {*times, NOT_READY}

@@ -53,10 +53,32 @@ def test_a_refusal_is_the_targets_even_while_we_stall() -> None:
 
 
 def test_what_we_could_not_send_is_ours_and_never_proven() -> None:
-    ours = Exchange(0, Lane.NEW, at(DELETION + 50), None, None, None, None, at(DELETION + 50),
-                    failure=Failure(Stage.CONNECT, Kind.NOT_SENT, 24))  # fmt: skip
-    judged = proof(ours)
+    judged = proof(unsent(50))
     assert (judged.verdict, judged.failed, fallen(judged)) == (Verdict.INCONCLUSIVE, 0, ["the plan was sent"])
+
+
+def unsent(ms: float) -> Exchange:
+    due = at(DELETION + ms)
+    failure = Failure(Stage.CONNECT, Kind.NOT_SENT, 24)
+    return Exchange(0, Lane.NEW, due, None, None, None, None, due, failure=failure)
+
+
+def test_one_thin_second_of_an_exposed_window_spoils_the_plan_although_the_whole_was_sent() -> None:
+    many = [fine(n * 2.0, pod="other") for n in range(10_000)]
+    judged = proof(*many, *(unsent(1_000 + n) for n in range(60)))
+    (gate,) = [gate for gate in judged.gates if not gate.held]
+    assert gate.detail == "less than 95 % in 1 seconds of an exposed window"
+
+
+def test_late_sends_prove_nothing() -> None:
+    late = [
+        Exchange(
+            0, Lane.NEW, at(ms), at(ms + 25), at(ms + 26), at(ms + 26), at(ms + 27), at(ms + 27), routed_to="other"
+        )
+        for ms in range(2_000, 20_000, 100)
+    ]
+    judged = proof(*late)
+    assert (judged.verdict, fallen(judged)) == (Verdict.INCONCLUSIVE, ["the engine was on time"])
 
 
 GATES = {

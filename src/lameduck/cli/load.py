@@ -15,13 +15,12 @@ resolve, 130 interrupted with none failed.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lameduck.cli import values
-from lameduck.cli.traffic import add_traffic_options, traffic_plan
+from lameduck.cli.traffic import add_traffic_options, secrets, traffic_plan
 from lameduck.core.errors import EnvironmentFault, ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -56,12 +55,12 @@ def run(arguments: argparse.Namespace) -> int:
     plan = traffic_plan(arguments, path=target.path)
     tls = _tls(arguments, target)
     host = arguments.host or target.authority
-    secrets = {name: os.environ[name] for _, name in plan.requests[0].secret_headers if name in os.environ}
+    values_of = secrets(plan)
     for lane, _ in plan.lanes:
-        prepare(plan.requests[0], lane, host, secrets)  # refuse here, in one line, what cannot be sent
+        prepare(plan.requests[0], lane, host, values_of)  # refuse here, in one line, what cannot be sent
     _check_writable(arguments.json)
     addresses = TcpDialer.resolve(target.host, target.port).addresses
-    crew = Crew(Job(plan, addresses, host, tls, secrets), arguments.workers)
+    crew = Crew(Job(plan, addresses, host, tls, values_of), arguments.workers)
     interrupted = _watch(crew, plan, target.url, live=not arguments.quiet)
     _report(crew.summary, plan, target.url, arguments)
     if crew.summary.failed:

@@ -102,11 +102,17 @@ def _words(action: argparse.Action, key: str, value: Any, file: Path) -> Iterato
     if action.nargs == 0:
         if not isinstance(value, bool):
             raise UsageError(f"{file}: '{key}' is true or false")
-        if value:
-            yield f"--{key}"
+        yield from _switch(action, key, on=value)
         return
     for each in value if isinstance(value, list) else [value]:
         yield f"--{key}={str(each).lower() if isinstance(each, bool) else each}"
+
+
+def _switch(action: argparse.Action, key: str, *, on: bool) -> Iterator[str]:
+    if on:
+        yield f"--{key}"
+    elif isinstance(action, argparse.BooleanOptionalAction):
+        yield f"--no-{key}"
 
 
 def _from_environment(options: Mapping[str, argparse.Action]) -> Iterator[str]:
@@ -118,7 +124,6 @@ def _from_environment(options: Mapping[str, argparse.Action]) -> Iterator[str]:
             continue  # another command's, or the pod's own
         action = options[key]
         if action.nargs == 0:
-            if value.lower() not in {"", "0", "false", "no"}:
-                yield f"--{key}"
+            yield from _switch(action, key, on=value.lower() not in {"", "0", "false", "no"})
         else:
             yield f"--{key}={value}"

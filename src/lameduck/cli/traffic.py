@@ -8,6 +8,7 @@ can be laid below the flags; what nobody gave is what `TrafficPlan` and `Request
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,12 @@ def traffic_plan(arguments: argparse.Namespace, *, path: str | None = None) -> T
     if "ramp_from" in plan and plan.setdefault("arrivals", ArrivalProcess.RAMP) is not ArrivalProcess.RAMP:
         raise UsageError(f"--ramp-from needs --arrivals ramp, not {plan['arrivals']}")
     return TrafficPlan(**plan, requests=(_request(given, path),))
+
+
+def secrets(plan: TrafficPlan) -> dict[str, str]:
+    """The values of the environment variables that the plan's requests name, of those that are set."""
+    named = {variable for shape in plan.requests for _, variable in shape.secret_headers}
+    return {variable: os.environ[variable] for variable in named if variable in os.environ}
 
 
 _PLAN = {

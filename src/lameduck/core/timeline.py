@@ -47,7 +47,7 @@ class Event(StrEnum):
     DISRUPTION_FAILED = "disruption_failed"
     """It did not finish within its deadline (detail: why)."""
     ROUTES_CHANGED = "routes_changed"
-    """A node's table came into force (detail: pods)."""
+    """A node's table came into force (detail: pods; fallback: terminating ones, for want of ready ones)."""
     WATCH_GAP = "watch_gap"
     """Blind from `detail.start` to `at`; closed by a relist (`detail.relist` true) or a resumed watch."""
     POD_FACT = "pod_fact"

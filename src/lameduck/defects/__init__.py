@@ -1,7 +1,7 @@
 """The catalogue: one defect or symptom, one file, one name, three faces (lint, explain, fix).
 
-Law: a file ``ldNNN_slug.py`` defines ``DEFECT``; its docstring is the defect's page. The registry knows codes from
-the file names alone, so that explaining one rule imports one file.
+Law: a file ``ldNNN_slug.py`` defines ``DEFECT``; its docstring is the defect's page. The registry knows codes from the
+file names alone, so that explaining one rule imports one file.
 """
 
 from __future__ import annotations

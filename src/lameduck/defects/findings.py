@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lameduck.core.exchange import Lane
@@ -19,8 +20,15 @@ from lameduck.defects import defect, module
 from lameduck.defects.diagnose import Cause, diagnose
 from lameduck.defects.evidence import Evidence
 
-WITH_A_DRAIN_WINDOW = frozenset({"LD803", "LD902", "LD905", "LD912", "LD913"})
-"""Causes whose own file has no patch, and which a drain window mends or is the first half of mending."""
+DRAIN_AS_WELL = {
+    "LD803": ", with a server that finishes what it has in hand",
+    "LD902": ", with a server that finishes what it has in hand",
+    "LD905": "",
+    "LD906": ", with Connection: close on answers while it stops (the lame-duck layer)",
+    "LD912": "",
+    "LD913": "",
+}
+"""Causes whose own file has no patch, and which a drain window mends, or is one half of mending: the other in words."""
 TOO_LONG = 5 * SECOND
 EXAMPLES = 3
 
@@ -135,8 +143,9 @@ def fix_for(code: str, facts: Mapping[str, Any]) -> Fix | None:
     """The set of changes that mends a defect, as its own file writes it."""
     propose = getattr(module(code), "proof_fix", None)
     fix: Fix | None = propose(facts) if propose else None
-    if fix is None and code in WITH_A_DRAIN_WINDOW:
-        fix = module("LD101").proof_fix(facts)
+    if fix is None and code in DRAIN_AS_WELL:
+        window: Fix = module("LD101").proof_fix(facts)
+        fix = replace(window, title=f"{window.title}{DRAIN_AS_WELL[code]}")
     return fix
 
 

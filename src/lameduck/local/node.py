@@ -72,9 +72,9 @@ class NodeTable:
             found = (self._backend(pod) for pod in effect.pods)
             before, self._table = self._table, tuple(backend for backend in found if backend is not None)
             if before != self._table:
-                self._observe(
-                    Observation(self._clock(), Event.ROUTES_CHANGED, "node", source="local", detail={"pods": self.pods})
-                )
+                last_resort = bool(self._table) and not any(each.ready for each in self._node.endpoints)
+                detail = {"pods": self.pods, "fallback": last_resort}
+                self._observe(Observation(self._clock(), Event.ROUTES_CHANGED, "node", source="local", detail=detail))
         self._timer.set(endpoints.due(self._node))
         if effects:
             self.changed()

@@ -14,11 +14,12 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from lameduck.core.finding import Confidence, Finding, Fix, Severity
+from lameduck.core.finding import Confidence, Finding, Fix, Patch, Severity
 from lameduck.core.histogram import Histogram
 from lameduck.core.instants import human
 from lameduck.core.proof import Gate, Proof, Verdict
 from lameduck.core.statistics import CONFIDENCE
+from lameduck.report.inert import inert
 
 COLOURS = {Verdict.PROVEN: "green", Verdict.FAILED: "red", Verdict.INCONCLUSIVE: "yellow"}
 SEVERITIES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
@@ -30,13 +31,13 @@ def screen(proof: Proof) -> RenderableType:
     if proof.findings:
         failed = proof.verdict is Verdict.FAILED
         parts += [Text(), _heading("What was lost, and why" if failed else "Worth knowing")]
-        parts += [finding_block(number, finding) for number, finding in enumerate(proof.findings, 1)]
+        parts += finding_blocks(proof.findings)
     fallen = [gate for gate in proof.gates if not gate.held]
     if fallen or proof.verdict is not Verdict.FAILED:
         parts += [Text(), _heading("How far this can be trusted"), _gates(proof.gates)]
-    parts += [Text(note, style="dim") for note in proof.notes]
+    parts += [Text(inert(note), style="dim") for note in proof.notes]
     if proof.run.get("folder"):
-        parts += [Text(), Text(f"run kept in {proof.run['folder']}", style="dim")]
+        parts += [Text(), Text(inert(f"run kept in {proof.run['folder']}"), style="dim")]
     return Group(*parts)
 
 
@@ -107,8 +108,20 @@ def _times(histogram: Histogram | None) -> str:
     return f"p50 {human(histogram.quantile(0.5) or 0)}, p99 {human(histogram.quantile(0.99) or 0)}"
 
 
-def finding_block(number: int, finding: Finding) -> RenderableType:
-    """One finding: code, message, evidence, fix."""
+def finding_blocks(findings: Sequence[Finding]) -> list[RenderableType]:
+    """Every finding; patches that an earlier one has shown are referred to, not repeated."""
+    shown: dict[tuple[Patch, ...], int] = {}
+    blocks: list[RenderableType] = []
+    for number, finding in enumerate(findings, 1):
+        patches = finding.fix.patches if finding.fix else ()
+        blocks.append(finding_block(number, finding, same_as=shown.get(patches, 0)))
+        if patches:
+            shown.setdefault(patches, number)
+    return blocks
+
+
+def finding_block(number: int, finding: Finding, same_as: int = 0) -> RenderableType:
+    """One finding: code, message, evidence, fix. ``same_as`` is the number of a finding with the same patches."""
     colour = SEVERITIES[finding.severity or finding.defect.severity]
     head = Text.assemble(
         (f"{number}. ", "dim"), (finding.defect.code, f"bold {colour}"), " ", (finding.defect.slug, "bold")
@@ -117,19 +130,18 @@ def finding_block(number: int, finding: Finding) -> RenderableType:
         head.append(f"  seen as {finding.symptom}", style="dim")
     if finding.confidence is not Confidence.CERTAIN:
         head.append(f"  {finding.confidence.value}", style="dim")
-    body: list[RenderableType] = [Text(finding.message)]
-    body += [Text.assemble(("· ", "dim"), (line, "dim")) for line in finding.evidence]
+    body: list[RenderableType] = [Text(inert(finding.message))]
+    body += [Text.assemble(("· ", "dim"), (inert(line), "dim")) for line in finding.evidence]
     if finding.fix is not None:
-        body += fix_lines(finding.fix)
+        body += fix_lines(finding.fix, same_as)
     return Group(head, Padding(Group(*body), (0, 0, 1, 3)))
 
 
-def fix_lines(fix: Fix) -> Sequence[RenderableType]:
+def fix_lines(fix: Fix, same_as: int = 0) -> Sequence[RenderableType]:
     """A fix: its title and safety, and its patches as they would be written."""
-    lines: list[RenderableType] = [
-        Text.assemble(("fix", "bold green"), f"  {fix.title} ", (f"({fix.safety.value}; not proven here)", "dim"))
-    ]
-    for patch in fix.patches:
+    how = f"as for {same_as}" if same_as else f"{fix.safety.value}; not proven here"
+    lines: list[RenderableType] = [Text.assemble(("fix", "bold green"), f"  {fix.title} ", (f"({how})", "dim"))]
+    for patch in fix.patches if not same_as else ():
         if patch.snippet:
             language = "bash" if patch.snippet.startswith("#!") else "yaml"
             code = Syntax(patch.snippet.rstrip("\n"), language, theme="ansi_dark", background_color="default")
@@ -141,7 +153,7 @@ def _gates(gates: Sequence[Gate]) -> RenderableType:
     table = Table.grid(padding=(0, 1))
     for gate in gates:
         mark = Text("✓", style="green") if gate.held else Text("✗", style="bold yellow")
-        words = Text.assemble(gate.name, (f": {gate.detail}", "dim"))
+        words = Text.assemble(gate.name, (inert(f": {gate.detail}"), "dim"))
         if not gate.held and gate.remedy:
             words.append(f" → {gate.remedy}", style="yellow")
         table.add_row(mark, words)
@@ -159,6 +171,12 @@ def comparison(rows: Sequence[tuple[str, Proof]]) -> Table:
         verdict = Text(proof.verdict.value, style=f"bold {COLOURS[proof.verdict]}")
         longest = proof.run.get("longest_rollout_ns")
         table.add_row(
-            title, verdict, f"{proof.requests:,}", f"{proof.failed:,}", kinds, codes, human(longest) if longest else "–"
+            inert(title),
+            verdict,
+            f"{proof.requests:,}",
+            f"{proof.failed:,}",
+            kinds,
+            codes,
+            human(longest) if longest else "–",
         )
     return table

@@ -1,0 +1,192 @@
+"""A pod of one process: `lameduck-pod` as PID 1 of a real PID namespace, or not; its journal, its command's words."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+LAMEDUCK_POD = [sys.executable, "-m", "lameduck_pod"]
+PATIENCE = 15.0
+
+# Says what it hears. Argument: the exit code on SIGTERM, or "deaf".
+WITNESS = """
+import os, signal, sys, time
+def hear(number, frame):
+    name = f"SIGRTMIN+{number - signal.SIGRTMIN}" if number > 64 - 30 else signal.Signals(number).name
+    os.write(1, f"heard {name}\\n".encode())
+    if number == signal.SIGTERM and sys.argv[1] != "deaf":
+        sys.exit(int(sys.argv[1]))
+for s in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGTTIN, signal.SIGTTOU}:
+    signal.signal(s, hear)
+os.write(1, b"ready\\n")
+while True:
+    time.sleep(60)
+"""
+
+
+def namespaces(*flags: str) -> list[str]:
+    """An `unshare` that an ordinary user may do as well."""
+    mine = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    return ["unshare", *mine, "--fork", "--kill-child", "--mount-proc", "--pid", *flags]
+
+
+def can_unshare() -> bool:
+    return subprocess.run([*namespaces(), "true"], capture_output=True, check=False, timeout=10).returncode == 0
+
+
+class Pod:
+    """A running `lameduck-pod`. Waits for words, never for time to pass."""
+
+    def __init__(self, argv: list[str], below: list[str], env: dict[str, str], **popen: Any) -> None:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("LAMEDUCK_")}
+        self.process = subprocess.Popen(
+            [*below, *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**clean, **env},
+            **popen,
+        )
+        self.pid = self.process.pid if not below else _only_child(self.process.pid)
+        self.journal: list[dict[str, Any]] = []
+        self.words: list[str] = []
+        self.other: list[str] = []
+        self._news: queue.Queue[None] = queue.Queue()
+        self._threads = [
+            threading.Thread(target=self._read, args=(stream, put), daemon=True)
+            for stream, put in ((self.process.stdout, self.words.append), (self.process.stderr, self._journal))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _read(self, stream: IO[str], put: Callable[[str], None]) -> None:
+        for line in stream:
+            put(line.rstrip("\n"))
+            self._news.put(None)
+
+    def _journal(self, line: str) -> None:
+        try:
+            self.journal.append(json.loads(line))
+        except ValueError:
+            self.other.append(line)
+
+    def until(self, found: Callable[[], Any], what: object = "") -> Any:
+        """The first true value of `found`, asked whenever something was said."""
+        end = time.monotonic() + PATIENCE
+        while not (value := found()):
+            try:
+                self._news.get(timeout=min(0.05, max(0.01, end - time.monotonic())))
+            except queue.Empty:
+                if time.monotonic() > end:
+                    raise AssertionError(f"never came: {what}\n{self}") from None
+        return value
+
+    def word(self, text: str) -> str:
+        return str(self.until(lambda: next((w for w in self.words if text in w), None), text))
+
+    def event(self, name: str) -> dict[str, Any]:
+        return dict(self.until(lambda: next((e for e in self.journal if e["event"] == name), None), name))
+
+    def events(self) -> list[str]:
+        return [e["event"] for e in self.journal]
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def wait(self) -> int:
+        """The exit code; when it is here, everything that was said has been read."""
+        code = self.process.wait(PATIENCE)
+        for thread in self._threads:
+            thread.join(PATIENCE)
+        return code
+
+    def __str__(self) -> str:
+        lines = [f"{e['event']}: {e['message']}" for e in self.journal]
+        return "\n".join(["journal:", *lines, "words:", *self.words, "other:", *self.other])
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            if self.pid != self.process.pid:
+                _kill(self.pid)
+            self.process.kill()
+            self.process.wait()
+        for thread in self._threads:
+            thread.join(1)
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _only_child(pid: int) -> int:
+    end = time.monotonic() + PATIENCE
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    while time.monotonic() < end:
+        found = path.read_text().split()
+        if found:
+            return int(found[0])
+        time.sleep(0.001)
+    raise AssertionError("unshare has no child")
+
+
+@pytest.fixture
+def pods() -> Iterator[Callable[..., Pod]]:
+    """Starts `lameduck-pod` with these arguments: as PID 1 of a namespace of its own unless `pid1` is false."""
+    started: list[Pod] = []
+
+    def start(
+        *argv: str, pid1: bool = True, below: list[str] | None = None, env: dict[str, str] | None = None, **popen: Any
+    ) -> Pod:
+        if pid1 and below is None and not can_unshare():
+            pytest.skip("this user may not make a PID namespace")
+        above = below if below is not None else namespaces() if pid1 else []
+        pod = Pod([*LAMEDUCK_POD, *argv], above, env or {}, **popen)
+        started.append(pod)
+        return pod
+
+    yield start
+    for pod in started:
+        pod.end()
+
+
+@pytest.fixture
+def own_network() -> list[str]:
+    """What to start below, for a PID and a network namespace of its own."""
+    if not can_unshare():
+        pytest.skip("this user may not make namespaces")
+    return namespaces("--net")
+
+
+@pytest.fixture
+def witness(tmp_path: Path) -> Callable[..., list[str]]:
+    """The command line of a program that says which signals it hears; `code` on SIGTERM, or "deaf"."""
+    path = tmp_path / "witness.py"
+    path.write_text(WITNESS)
+    return lambda code="0": [sys.executable, "-S", str(path), str(code)]
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[[str], str]:
+    """An executable shell script with this text."""
+
+    def write(text: str, first: str = "#!/bin/sh\n", mode: int = 0o755) -> str:
+        path = tmp_path / f"script-{len(list(tmp_path.iterdir()))}"
+        path.write_text(first + text)
+        path.chmod(mode)
+        return str(path)
+
+    return write
