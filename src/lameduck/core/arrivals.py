@@ -17,9 +17,9 @@ from lameduck.core.plan import ArrivalProcess, TrafficPlan
 
 _WORD = 1 << 64
 _MASK = _WORD - 1
-_PLASTIC = 1.324717957244746
-"""The plastic number: its inverse powers are the steps of the sequence that fills a square most evenly."""
-_STEPS = (int(_WORD / _PLASTIC) | 1, int(_WORD / _PLASTIC**2) | 1)
+_STEPS = (int(_WORD * (sqrt(2) - 1)) | 1, int(_WORD * (sqrt(5) - 1) / 2) | 1)
+"""The two numbers that fractions approximate worst: multiples of each fill the circle most evenly, and both together
+the square, since no whole combination of them is a whole number."""
 
 
 class Arrival(NamedTuple):
