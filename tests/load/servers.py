@@ -43,11 +43,12 @@ async def well_behaved(peer: Peer) -> None:
         peer.say(ANSWER)
 
 
-def says(*pieces: bytes, then: Behaviour | None = None) -> Behaviour:
+def says(*pieces: bytes, first: bytes = b"", then: Behaviour | None = None) -> Behaviour:
     """Answer the first request with these pieces, one write each, then do `then` (default: close)."""
 
     async def behave(peer: Peer) -> None:
         await peer.request()
+        peer.say(first)
         for piece in pieces:
             peer.say(piece)
             await peer.writer.drain()
@@ -65,6 +66,20 @@ async def reset(peer: Peer) -> None:
 async def hold(peer: Peer) -> None:
     """Keep the connection open and say nothing more."""
     await peer.reader.read()
+
+
+def blackhole() -> tuple[socket.socket, list[socket.socket]]:
+    """A listener whose queue is full: the kernel leaves further SYNs unanswered. The sockets must be kept."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    fillers = []
+    for _ in range(4):
+        filler = socket.socket()
+        filler.setblocking(False)
+        filler.connect_ex(listener.getsockname())
+        fillers.append(filler)
+    return listener, fillers
 
 
 class Server:

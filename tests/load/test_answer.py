@@ -9,7 +9,10 @@ from lameduck.load.answer import LONGEST_HEAD, Answer
 from lameduck.load.expectations import KEEP
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Pod: web-1\r\n\r\nok"
-CHUNKED = b"HTTP/1.1 200 OK\r\nX-Pod: web-1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1;x=y\r\nk\r\n0\r\nX-Pod: no\r\n\r\n"
+CHUNKED = (
+    b"HTTP/1.1 200 OK\r\nX-Pod: web-1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"1\r\no\r\n1;x=y\r\nk\r\n0\r\nX-Pod: no\r\n\r\n"
+)
 
 
 def answer(*pieces: bytes, head: bool = False, ended: bool = False) -> Answer:

@@ -1,108 +1,445 @@
-"""The engine against real servers that behave in one known way each."""
+"""The engine as a whole: open loop, its pool, its limits, its end."""
 
 import asyncio
 import errno
+import gc
+import os
+import resource
+import socket
+import time
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
-from tests.load.servers import ANSWER, Behaviour, Peer, Server, dialer, hold, reset, says, well_behaved
+from tests.load.servers import ANSWER, Peer, Server, dialer, hold, says, well_behaved
 
+from lameduck.cluster import Route
 from lameduck.core.exchange import Exchange, Failure, Kind, Lane, Stage
 from lameduck.core.instants import MILLISECOND, SECOND
-from lameduck.core.plan import RequestShape, TrafficPlan
-from lameduck.load.engine import Engine
+from lameduck.core.plan import ArrivalProcess, RequestShape, TrafficPlan
+from lameduck.load import failures
+from lameduck.load.engine import LATEST, Engine
+from lameduck.load.loops import fastest_loop
+
+REUSE = ((Lane.REUSE, 1.0),)
+NEW = ((Lane.NEW, 1.0),)
 
 
-def run(plan: TrafficPlan, server: Server) -> Engine:
+def run(plan: TrafficPlan, server: Server, during: object = None) -> Engine:
+    """Run a plan against a server; `during(engine)` is a coroutine function that runs beside it."""
+
     async def main() -> Engine:
         async with server:
             engine = Engine(plan, dialer(server.port), host="test")
+            beside = asyncio.ensure_future(during(engine)) if during else None
             await engine.run()
+            if beside:
+                await beside
             return engine
 
-    return asyncio.run(main())
+    with asyncio.Runner(loop_factory=fastest_loop) as runner:
+        return runner.run(main())
 
 
-def one(server: Server, lane: Lane = Lane.REUSE, **request: object) -> Exchange:
-    plan = TrafficPlan(
-        rate=1, duration=SECOND, lanes=((lane, 1.0),), requests=(RequestShape(**request),), timeout=SECOND // 2
-    )
-    return run(plan, server).recording.exchange(0)
+def exchanges(engine: Engine) -> list[Exchange]:
+    return [engine.recording.exchange(seq) for seq in range(len(engine.recording))]
 
 
-def outcome(failure: Failure | None) -> tuple[Stage, Kind] | None:
-    return failure and (failure.stage, failure.kind)
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
-@pytest.mark.parametrize("lane", Lane)
-def test_a_whole_answer_is_no_failure_and_all_its_times_are_in_order(lane: Lane) -> None:
-    exchange = one(Server(well_behaved), lane)
-    assert exchange.failure is None
-    assert (exchange.status, exchange.size, exchange.served_by, exchange.lane) == (200, 2, "a", lane)
-    times = [exchange.intended_start, exchange.actual_start, exchange.connected, exchange.sent, exchange.first_byte]
-    assert None not in times
-    assert [*times, exchange.finished] == sorted([*times, exchange.finished])
+def test_both_lanes_get_their_share_each_with_its_own_connections() -> None:
+    server = Server(well_behaved)
+    engine = run(TrafficPlan(rate=200, duration=2 * SECOND), server)
+    found = exchanges(engine)
+    assert len(found) == 400
+    assert engine.recording.failed == 0
+    new = [each for each in found if each.lane is Lane.NEW]
+    reuse = [each for each in found if each.lane is Lane.REUSE]
+    assert len(new) == pytest.approx(200, abs=3)
+    assert {each.nth_on_connection for each in new} == {1}
+    assert len({each.connection for each in new}) == len(new)
+    assert len({each.connection for each in reuse}) == 28  # 20 in turn, 8 sleepers
+    assert max(each.nth_on_connection for each in reuse) > 5
+    assert server.connections == len(new) + 28
 
 
-@pytest.mark.parametrize("lane", Lane)
-@pytest.mark.parametrize(
-    ("behaviour", "expected"),
-    [
-        (says(), (Stage.AWAIT, Kind.CLOSED)),
-        (says(then=reset), (Stage.AWAIT, Kind.RESET)),
-        (says(then=hold), (Stage.AWAIT, Kind.TIMEOUT)),
-        (says(b"HTTP/1.1 200 OK\r\nCont"), (Stage.READ, Kind.TRUNCATED)),
-        (says(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok"), (Stage.READ, Kind.TRUNCATED)),
-        (says(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"ok", then=reset), (Stage.READ, Kind.TRUNCATED)),
-        (says(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok", then=hold), (Stage.READ, Kind.TIMEOUT)),
-        (says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"), (Stage.READ, Kind.TRUNCATED)),
-        (says(b"SSH-2.0-OpenSSH_9.2\r\n"), (Stage.READ, Kind.PROTOCOL)),
-        (says(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", then=hold), (Stage.VALIDATE, Kind.BAD_STATUS)),
-        (says(b"HTTP/1.1 100 Continue\r\n\r\n"), (Stage.AWAIT, Kind.CLOSED)),
-        (says(b"HTTP/1.1 100 Continue\r\n\r\n", ANSWER, then=hold), None),
-        (says(b"HTTP/1.1 200 OK\r\n\r\nuntil the end"), None),
-        (says(b"HTTP/1.0 200 OK\r\n\r\nuntil the", b" end"), None),
-        (says(ANSWER + b"HTTP/1.1 200 OK"), None),
-        (says(ANSWER + b"junk", then=hold), None),
-        (says(b"HTTP/1.1 204 No Content\r\n\r\n", then=hold), None),
-        (says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", then=hold), None),
-    ],
-)
-def test_each_misbehaviour_has_its_stage_and_kind(
-    behaviour: Behaviour, expected: tuple[Stage, Kind] | None, lane: Lane
-) -> None:
-    assert outcome(one(Server(behaviour), lane).failure) == expected
-
-
-def test_a_port_without_a_listener_refuses() -> None:
-    plan = TrafficPlan(rate=10, duration=SECOND // 2)
-    engine = Engine(plan, dialer(1), host="test")
-    asyncio.run(engine.run())
-    assert {exchange.failure for exchange in engine.recording.failed_exchanges()} == {
-        Failure(Stage.CONNECT, Kind.REFUSED, errno.ECONNREFUSED, "Connection refused")
-    }
-    assert engine.recording.failed == 5
+def test_the_facts_of_a_kept_alive_connection_are_on_each_of_its_exchanges() -> None:
+    engine = run(TrafficPlan(rate=100, duration=SECOND, lanes=REUSE), Server(well_behaved))
+    by_connection: dict[int, list[Exchange]] = {}
+    for each in exchanges(engine):
+        by_connection.setdefault(each.connection, []).append(each)
+    for found in by_connection.values():
+        assert [each.nth_on_connection for each in found] == list(range(1, len(found) + 1))
+        assert len({(each.local_port, each.peer, each.connected) for each in found}) == 1
+        for earlier, later in pairwise(found):
+            assert later.idle == later.actual_start - earlier.finished
+        assert found[0].idle == 0
+        assert found[0].local_port > 0
 
 
 def test_a_server_that_stalls_does_not_thin_out_the_load() -> None:
-    stalled = asyncio.Event()
+    released = asyncio.Event()
 
     async def stalls(peer: Peer) -> None:
         while await peer.request():
-            await stalled.wait()
+            await released.wait()
             peer.say(ANSWER)
 
+    async def release(engine: Engine) -> None:
+        await asyncio.sleep(2)
+        assert engine.in_flight() > 350
+        released.set()
+
+    engine = run(TrafficPlan(rate=200, duration=3 * SECOND), Server(stalls), release)
+    found = exchanges(engine)
+    assert len(found) == 600
+    assert engine.recording.failed == 0
+    assert max(each.start_delay for each in found) < 500 * MILLISECOND
+    assert max(each.response_time for each in found) > 1.9 * SECOND
+    assert sum(each.response_time > SECOND for each in found) == pytest.approx(200, abs=20)
+
+
+def test_slow_answers_make_the_pool_grow_and_it_shrinks_again() -> None:
+    async def slow_at_first(peer: Peer) -> None:
+        while await peer.request():
+            if asyncio.get_running_loop().time() < slow_until:
+                await asyncio.sleep(0.5)
+            peer.say(ANSWER)
+
+    sizes = []
+
+    async def observe(engine: Engine) -> None:
+        for moment in (0.9, 3.9):
+            await asyncio.sleep(moment - ((sizes and 0.9) or 0))
+            sizes.append(engine.open_connections().total())
+
+    slow_until = time.monotonic() + 1
+    engine = run(TrafficPlan(rate=200, duration=4 * SECOND, lanes=REUSE), Server(slow_at_first), observe)
+    assert engine.recording.failed == 0
+    assert sizes[0] >= 90
+    assert sizes[1] <= 35
+
+
+def test_arrivals_of_every_process_are_sent_on_time() -> None:
+    for process in ArrivalProcess:
+        plan = TrafficPlan(rate=300, duration=SECOND, arrivals=process, ramp_from=100)
+        engine = run(plan, Server(well_behaved))
+        delays = sorted(each.start_delay for each in exchanges(engine))
+        assert delays[0] >= 0
+        assert delays[len(delays) // 2] < 5 * MILLISECOND
+
+
+def test_a_closed_idle_connection_is_no_failure_to_one_who_looks() -> None:
+    async def closes_after_a_while(peer: Peer) -> None:
+        with suppress(TimeoutError):
+            while await asyncio.wait_for(peer.request(), 0.3):
+                peer.say(ANSWER)
+
+    plan = TrafficPlan(rate=10, duration=3 * SECOND, lanes=REUSE)
+    engine = run(plan, Server(closes_after_a_while))
+    assert (len(engine.recording), engine.recording.failed) == (30, 0)
+    assert engine.recording.closed_idle >= 8
+    blind = TrafficPlan(rate=10, duration=3 * SECOND, lanes=REUSE, look=False)
+    engine = run(blind, Server(closes_after_a_while))
+    assert engine.recording.closed_idle == 0
+    found = [each for each in exchanges(engine) if each.failure]
+    assert len(found) >= 4
+    assert {each.failure.kind for each in found} <= {Kind.CLOSED, Kind.RESET}
+    assert all(each.nth_on_connection > 1 and each.idle > 300 * MILLISECOND for each in found)
+
+
+def test_an_answer_that_nobody_asked_for_takes_the_connection_out_of_use() -> None:
+    engine = run(TrafficPlan(rate=10, duration=SECOND, lanes=REUSE), Server(says(ANSWER, ANSWER, then=hold)))
+    assert engine.recording.failed == 0
+    assert {each.nth_on_connection for each in exchanges(engine)} == {1}
+
+
+@pytest.mark.parametrize("close", [b"Connection: close\r\n", b"connection: x, CLOSE\r\n"])
+def test_an_announced_close_is_kept_and_obeyed(close: bytes) -> None:
+    async def announces(peer: Peer) -> None:
+        while await peer.request():
+            peer.say(ANSWER.replace(b"X-Served-By", close + b"X-Served-By"))
+
+    engine = run(TrafficPlan(rate=20, duration=SECOND), Server(announces))
+    for each in exchanges(engine):
+        assert each.failure is None
+        assert each.nth_on_connection == 1
+        assert each.close_announced is (each.lane is Lane.REUSE)
+
+
+class Dials:
+    """A dialer that does what a function says, for the n-th connection."""
+
+    def __init__(self, route: object) -> None:
+        self.count = 0
+        self._route = route
+
+    def dial(self) -> Route:
+        self.count += 1
+        return self._route(self.count)
+
+
+def run_dialer(route: object, **plan: object) -> Engine:
+    settings = {"rate": 20, "duration": SECOND // 2, "connect_timeout": SECOND // 5, "timeout": SECOND // 2} | plan
+    engine = Engine(TrafficPlan(**settings), Dials(route), host="test")
+    asyncio.run(engine.run())
+    return engine
+
+
+def test_without_a_usable_endpoint_a_request_is_refused_and_no_pod_blamed() -> None:
+    engine = run_dialer(lambda _: Route(None, ("10.0.0.1", 80)))
+    assert {(each.failure, each.routed_to, each.connection) for each in exchanges(engine)} == {
+        (failures.NO_ENDPOINT, "", 0)
+    }
+
+
+def test_a_pod_is_named_on_the_exchanges_of_its_connections_and_counted_while_they_are_open() -> None:
+    counts = []
+
     async def main() -> Engine:
-        async with Server(stalls) as server:
-            plan = TrafficPlan(rate=200, duration=3 * SECOND)
-            engine = Engine(plan, dialer(server.port), host="test")
-            asyncio.get_running_loop().call_later(2, stalled.set)
-            await engine.run()
+        async with Server(well_behaved) as server:
+
+            def route(number: int) -> Route:
+                made = socket.socket()
+                made.setblocking(False)
+                return Route(made, ("127.0.0.1", server.port), f"web-{number % 2}")
+
+            engine = Engine(TrafficPlan(rate=100, duration=SECOND, lanes=REUSE), Dials(route), host="test")
+            running = asyncio.ensure_future(engine.run())
+            await asyncio.sleep(0.7)
+            counts.append(engine.open_connections())
+            await running
+            counts.append(engine.open_connections())
             return engine
 
     engine = asyncio.run(main())
-    exchanges = [engine.recording.exchange(seq) for seq in range(len(engine.recording))]
-    assert len(exchanges) == 600
+    assert {each.routed_to for each in exchanges(engine)} == {"web-0", "web-1"}
+    assert counts == [{"web-0": 14, "web-1": 14}, {}]
+
+
+class Broken(socket.socket):
+    """A socket that cannot connect, for a reason that is hard to bring about."""
+
+    number = 0
+
+    def connect_ex(self, _: object) -> int:
+        return self.number
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.EADDRNOTAVAIL, Kind.NOT_SENT), (errno.EHOSTUNREACH, Kind.UNREACHABLE)]
+)
+def test_what_connect_says_at_once_is_kept(number: int, kind: Kind) -> None:
+    def route(_: int) -> Route:
+        made = Broken()
+        made.number = number
+        return Route(made, ("127.0.0.1", 1))
+
+    engine = run_dialer(route)
+    assert {(each.failure.stage, each.failure.kind, each.failure.errno) for each in exchanges(engine)} == {
+        (Stage.CONNECT, kind, number)
+    }
+
+
+def test_running_out_of_descriptors_is_our_own_limit() -> None:
+    async def main() -> Engine:
+        async with Server(says(then=hold)) as server:
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            lowest_free = os.dup(0)
+            os.close(lowest_free)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free + 12, hard))
+            try:
+                plan = TrafficPlan(rate=100, duration=SECOND // 2, timeout=SECOND, lanes=REUSE)
+                engine = Engine(plan, dialer(server.port), host="test")
+                await engine.run()
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            return engine
+
+    engine = asyncio.run(main())
+    kinds = [each.failure.kind for each in exchanges(engine)]
+    assert set(kinds) >= {Kind.NOT_SENT}
+    assert engine.watch.unsent == kinds.count(Kind.NOT_SENT) >= 30
+    assert {each.failure.errno for each in exchanges(engine) if each.failure.kind is Kind.NOT_SENT} == {errno.EMFILE}
+
+
+def test_our_own_stall_is_seen_and_makes_no_time_outs_of_answers_that_have_come() -> None:
+    async def block(engine: Engine) -> None:
+        await asyncio.sleep(0.5)
+        time.sleep(0.4)
+
+    plan = TrafficPlan(rate=100, duration=SECOND, timeout=SECOND // 4, lanes=NEW)
+
+    async def main() -> Engine:
+        process = await asyncio.create_subprocess_exec(
+            *("python3", "-u", "-c", SLOW_SERVER), stdout=asyncio.subprocess.PIPE, limit=1000
+        )
+        port = int(await process.stdout.readline())
+        engine = Engine(plan, dialer(port), host="test")
+        beside = asyncio.ensure_future(block(engine))
+        await engine.run()
+        await beside
+        process.kill()
+        await process.wait()
+        return engine
+
+    engine = asyncio.run(main())
+    assert len(engine.watch.stalls) == 1
+    start, length = engine.watch.stalls[0]
+    assert length == pytest.approx(0.4 * SECOND, rel=0.3)
+    assert engine.watch.started < start < engine.watch.ended
     assert engine.recording.failed == 0
-    assert max(exchange.start_delay for exchange in exchanges) < 500 * MILLISECOND
-    assert max(exchange.response_time for exchange in exchanges) > 1.9 * SECOND
-    assert sum(exchange.response_time > SECOND for exchange in exchanges) == pytest.approx(200, abs=10)
+    assert max(each.start_delay for each in exchanges(engine)) > 300 * MILLISECOND
+
+
+SLOW_SERVER = """
+import socketserver, time
+class Slow(socketserver.StreamRequestHandler):
+    def handle(self):
+        while self.rfile.readline().strip():
+            pass
+        time.sleep(0.1)
+        self.wfile.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n")
+class Server(socketserver.ThreadingTCPServer):
+    request_queue_size = 100
+server = Server(("127.0.0.1", 0), Slow)
+print(server.server_address[1])
+server.serve_forever()
+"""
+
+
+def test_what_is_overdue_by_more_than_a_second_is_not_sent_and_not_forgotten() -> None:
+    async def block(engine: Engine) -> None:
+        await asyncio.sleep(0.3)
+        time.sleep(1.6)
+
+    engine = run(TrafficPlan(rate=100, duration=3 * SECOND), Server(well_behaved), block)
+    found = exchanges(engine)
+    assert len(found) == 300
+    unsent = [each for each in found if each.failure == failures.OVERDUE]
+    assert len(unsent) == engine.watch.unsent == pytest.approx(60, abs=15)
+    assert all(each.actual_start is None and each.finished is None for each in unsent)
+    assert max(each.start_delay for each in found if each.actual_start) <= LATEST + 100 * MILLISECOND
+
+
+def test_stop_ends_the_arrivals_and_waits_for_what_is_in_flight() -> None:
+    async def slow(peer: Peer) -> None:
+        while await peer.request():
+            await asyncio.sleep(0.3)
+            peer.say(ANSWER)
+
+    async def main() -> tuple[Engine, float]:
+        async with Server(slow) as server:
+            engine = Engine(TrafficPlan(rate=100), dialer(server.port), host="test")
+            running = asyncio.ensure_future(engine.run(bounded=False))
+            await asyncio.sleep(0.5)
+            engine.stop()
+            stopped = time.monotonic()
+            await running
+            return engine, time.monotonic() - stopped
+
+    engine, took = asyncio.run(main())
+    assert len(engine.recording) == pytest.approx(50, abs=10)
+    assert engine.recording.failed == 0
+    assert 0.2 < took < 1
+
+
+def test_an_unbounded_run_goes_on_past_the_plans_duration() -> None:
+    async def main() -> Engine:
+        async with Server(well_behaved) as server:
+            engine = Engine(TrafficPlan(rate=100, duration=SECOND // 5), dialer(server.port), host="test")
+            running = asyncio.ensure_future(engine.run(bounded=False))
+            await asyncio.sleep(0.8)
+            assert not running.done()
+            engine.stop()
+            await running
+            return engine
+
+    assert len(asyncio.run(main()).recording) > 60
+
+
+def test_a_cancelled_run_leaves_no_socket_and_settles_what_was_in_flight_as_ours() -> None:
+    async def main() -> Engine:
+        async with Server(says(then=hold)) as server:
+            engine = Engine(TrafficPlan(rate=100), dialer(server.port), host="test")
+            before = descriptors()
+            running = asyncio.ensure_future(engine.run())
+            await asyncio.sleep(0.5)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            for _ in range(100):
+                if descriptors() <= before:
+                    break
+                await asyncio.sleep(0.01)  # the server's side closes when it sees ours
+            assert descriptors() <= before
+            return engine
+
+    engine = asyncio.run(main())
+    assert len(engine.recording.settled) == len(engine.recording) > 30
+    assert {each.failure for each in exchanges(engine)} == {failures.STOPPED}
+
+
+def test_the_collector_is_as_it_was_before() -> None:
+    assert gc.isenabled()
+    run(TrafficPlan(rate=10, duration=SECOND // 5), Server(well_behaved))
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+
+
+def test_a_bug_of_our_own_ends_the_run_with_its_traceback() -> None:
+    def route(_: int) -> Route:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_dialer(route)
+
+
+def test_no_connection_is_left_to_the_collector() -> None:
+    """It is off while an engine runs: 8,000 connections a second must go by their reference counts."""
+    from lameduck.load.connection import Connection
+
+    alive = []
+
+    async def count(engine: Engine) -> None:
+        await asyncio.sleep(1.5)
+        alive.append(sum(isinstance(each, Connection) for each in gc.get_objects()))
+
+    run(TrafficPlan(rate=300, duration=2 * SECOND, lanes=NEW), Server(well_behaved), count)
+    assert alive[0] < 30
+
+
+def test_the_parts_of_a_plan_are_together_the_whole_plan() -> None:
+    plan = TrafficPlan(rate=100, duration=SECOND, arrivals=ArrivalProcess.POISSON)
+
+    async def main(part: tuple[int, int]) -> list[int]:
+        async with Server(well_behaved) as server:
+            engine = Engine(plan, dialer(server.port), host="test", part=part)
+            await engine.run()
+            return [each.intended_start - engine.watch.started for each in exchanges(engine)]
+
+    whole = asyncio.run(main((0, 1)))
+    assert sorted(start for part in range(3) for start in asyncio.run(main((part, 3)))) == whole
+
+
+def test_two_shapes_keep_their_weights_and_expectations() -> None:
+    async def echo_path(peer: Peer) -> None:
+        while head := await peer.request():
+            status = b"200 OK" if b" /good " in head else b"404 Not Found"
+            peer.say(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
+
+    shapes = (
+        RequestShape(path="/good", weight=9),
+        RequestShape(path="/bad", weight=1, expect_status=(range(404, 405),)),
+        RequestShape(path="/worse", weight=1),
+    )
+    engine = run(TrafficPlan(rate=110, duration=SECOND, requests=shapes), Server(echo_path))
+    statuses = [each.status for each in exchanges(engine)]
+    assert statuses.count(404) == pytest.approx(20, abs=2)
+    assert {each.failure for each in exchanges(engine) if each.failure} == {
+        Failure(Stage.VALIDATE, Kind.BAD_STATUS, 0, "answered 404")
+    }
+    assert engine.recording.failed == pytest.approx(10, abs=1)
