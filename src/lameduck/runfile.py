@@ -17,11 +17,11 @@ import threading
 import time
 import zlib
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lameduck.core.errors import EnvironmentFault, UsageError
 from lameduck.core.exchange import Failure, Kind, Lane, Stage
@@ -268,23 +268,39 @@ class StoredRun:
     meta: Mapping[str, Any]
 
 
+Result = TypeVar("Result")
+
+
 def read(path: Path) -> StoredRun:
     """Read a run file (or the folder that holds one), also one whose writer was killed.
 
     Raises `UsageError` for what is no run file.
     """
+    return _open(path, _read)
+
+
+def read_notes(path: Path) -> Mapping[str, Any]:
+    """Only the notes of a run file, without its exchanges: quick. Raises `UsageError` for what is no run file."""
+    return _open(path, lambda database, _: _read_meta(database))
+
+
+def _open(path: Path, how: Callable[[sqlite3.Connection, Path], Result]) -> Result:
     file = path / "run.db" if path.is_dir() else path
     if not file.is_file():
         raise UsageError(f"{path} is no run: there is no {file.name} there")
     try:
         with closing(sqlite3.connect(f"file:{file}?mode=rw", uri=True)) as database:
-            return _read(database, file)
-    except (sqlite3.DatabaseError, KeyError, ValueError, zlib.error) as error:
+            return how(database, file)
+    except (sqlite3.Error, KeyError, ValueError, TypeError, zlib.error) as error:
         raise UsageError(f"{file} cannot be read as a run file: {error}") from error
 
 
+def _read_meta(database: sqlite3.Connection) -> dict[str, Any]:
+    return {key: json.loads(value) for key, value in database.execute("SELECT key, value FROM meta")}
+
+
 def _read(database: sqlite3.Connection, file: Path) -> StoredRun:
-    meta = {key: json.loads(value) for key, value in database.execute("SELECT key, value FROM meta")}
+    meta = _read_meta(database)
     if meta.get("format") != FORMAT:
         raise UsageError(f"{file} has run format {meta.get('format')}; this lameduck reads format {FORMAT}")
     recording = _read_recording(database)

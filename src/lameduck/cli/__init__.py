@@ -21,6 +21,8 @@ COMMANDS = {
     "lint": "find what makes a rollout lose requests, in manifests, Dockerfiles and start scripts",
     "prove": "load + rollouts + observation: the verdict, its findings, the report",
     "load": "send requests at a steady rate and say what became of each",
+    "report": "render a kept run again: terminal, html, json, junit, markdown, openmetrics, csv, parquet",
+    "runs": "list the runs that are kept",
     "completion": "print a completion script for bash, zsh or tcsh",
 }
 """Every command and its line in the help; the module of the same name has the rest."""

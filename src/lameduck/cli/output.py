@@ -12,11 +12,23 @@ from lameduck.core.errors import EnvironmentFault
 
 def write_json(data: dict[str, Any], where: str) -> None:
     """Write JSON to a file, or to standard output for ``-``. Raises `EnvironmentFault` where that fails."""
-    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-    if where == "-":
-        sys.stdout.write(text)
-        return
+    write(json.dumps(data, indent=2, ensure_ascii=False) + "\n", where)
+
+
+def write(result: str | bytes, where: str | Path) -> None:
+    """Write text (UTF-8, line ends as they are) or bytes to a file, or to standard output for ``-``.
+
+    Raises `EnvironmentFault` where that fails.
+    """
+    data = result.encode("utf-8", "backslashreplace") if isinstance(result, str) else result
     try:
-        Path(where).write_text(text)
+        if str(where) == "-":
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        else:
+            Path(where).write_bytes(data)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise EnvironmentFault(f"cannot write {where}: {error.strerror}") from error

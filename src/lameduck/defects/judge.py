@@ -8,11 +8,12 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from lameduck.core.exchange import Kind, Lane
 from lameduck.core.histogram import Histogram
 from lameduck.core.instants import SECOND
-from lameduck.core.join import join
+from lameduck.core.join import Joined, join
 from lameduck.core.lag import fallback_spans, measure
 from lameduck.core.proof import (
     Gate,
@@ -34,14 +35,32 @@ from lameduck.core.run import Run
 from lameduck.core.statistics import upper_bound
 from lameduck.core.timeline import Event, Milestone, PodHistory, fold
 from lameduck.core.windows import Window, Windows, exposed
+from lameduck.defects.diagnose import Cause, diagnose
 from lameduck.defects.evidence import gather
 from lameduck.defects.findings import of_failures, of_survivors
 
 FIRST_SECONDS = 2 * SECOND
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A proof with what it rests on: what a picture of the run must agree with."""
+
+    proof: Proof
+    pods: Mapping[str, PodHistory]
+    cases: Sequence[tuple[Joined, Cause]]
+    """Every exchange that the target failed, with its pods and its cause."""
+    at_risk: Windows
+    counted: Window
+
+
 def judge(run: Run) -> Proof:
     """The proof of a recorded run."""
+    return examine(run).proof
+
+
+def examine(run: Run) -> Judgement:
+    """The proof of a recorded run, and each failure with its cause."""
     pods = fold(run.observations)
     counted = Window(run.load_started + run.plan.settle, run.load_ended)
     disrupted = [seen.at for seen in run.observations if seen.what is Event.DISRUPTION_REQUESTED]
@@ -63,7 +82,7 @@ def judge(run: Run) -> Proof:
     n_exposed = sum(start in at_risk and start in counted for start in run.recording.intended_start)
     rollouts_done = sum(seen.what is Event.DISRUPTION_COMPLETED for seen in run.observations)
     failed_exposed = sum(e.intended_start in at_risk for e in failed)
-    return Proof(
+    proof = Proof(
         verdict=verdict,
         sentence=sentence(
             verdict,
@@ -100,6 +119,7 @@ def judge(run: Run) -> Proof:
         notes=run.facts.notes,
         run=run.meta,
     )
+    return Judgement(proof, pods, [(case, diagnose(case, evidence)) for case in cases], at_risk, counted)
 
 
 def _timing(run: Run) -> Mapping[str, int]:

@@ -12,12 +12,17 @@ LONGEST = 2_000
 """Characters of one piece of text; the rest is counted."""
 
 
-def inert(text: str) -> str:
+def inert(text: str, longest: int = LONGEST) -> str:
     """The text with control, format (bidirectional, zero-width) and surrogate characters as visible escapes."""
-    cut = text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text) - LONGEST:,} more characters)"
+    cut = text if len(text) <= longest else f"{text[:longest]}… ({len(text) - longest:,} more characters)"
     if cut.isascii() and cut.isprintable():
         return cut
     return "".join(letter if _harmless(letter) else _escape(letter) for letter in cut)
+
+
+def line(text: str, longest: int = LONGEST) -> str:
+    """The same on one line: white space of any kind is one space."""
+    return inert(" ".join(text[: longest + 1].split()) if len(text) <= longest else text, longest).replace("\n", " ")
 
 
 def _harmless(letter: str) -> bool:

@@ -6,7 +6,7 @@ text, never as markup.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -19,7 +19,8 @@ from lameduck.core.histogram import Histogram
 from lameduck.core.instants import human
 from lameduck.core.proof import Gate, Proof, Verdict
 from lameduck.core.statistics import CONFIDENCE
-from lameduck.report.inert import inert
+from lameduck.report.inert import inert, line
+from lameduck.report.words import counts, most_first, percent
 
 COLOURS = {Verdict.PROVEN: "green", Verdict.FAILED: "red", Verdict.INCONCLUSIVE: "yellow"}
 SEVERITIES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
@@ -44,7 +45,7 @@ def screen(proof: Proof) -> RenderableType:
 def headline(proof: Proof) -> Text:
     """The verdict and its sentence."""
     badge = Text(f" {proof.verdict.value} ", style=f"bold white on {COLOURS[proof.verdict]}")
-    return badge + Text("  ") + Text(proof.sentence, style="bold")
+    return badge + Text("  ") + Text(inert(proof.sentence), style="bold")
 
 
 def _heading(words: str) -> Text:
@@ -62,7 +63,7 @@ def _numbers(proof: Proof) -> Table:
 
 
 def _rows(proof: Proof) -> Iterable[tuple[str, str, str]]:
-    yield "requests", f"{proof.requests:,}", _counts(proof.requests_by_lane)
+    yield "requests", f"{proof.requests:,}", counts(proof.requests_by_lane)
     yield "at risk", f"{proof.exposed_requests:,}", f"in the exposed windows of {proof.terminations} terminations"
     yield "lost", f"{proof.failed:,}", _lost(proof)
     bounds = f"of requests at risk; {proof.upper_bound_terminations:.0%} of terminations"
@@ -84,22 +85,10 @@ def _rows(proof: Proof) -> Iterable[tuple[str, str, str]]:
         yield "closed idle", f"{proof.closed_idle:,}", "kept-alive connections found closed before reuse: not failures"
 
 
-def percent(share: float) -> str:
-    """A share as a percentage with as many digits as it needs."""
-    if share >= 0.1:
-        return f"{share:.0%}"
-    return f"{share:.2%}" if share >= 0.001 else f"{share:.4%}"
-
-
-def _counts(counts: Mapping[str, int]) -> str:
-    return " · ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items())
-
-
 def _lost(proof: Proof) -> str:
     if not proof.failed:
         return ""
-    kinds = sorted(proof.failures_by_kind.items(), key=lambda item: -item[1])
-    return f"{_counts(dict(kinds))} (on {_counts(proof.failures_by_lane)} connections)"
+    return f"{counts(most_first(proof.failures_by_kind))} (on {counts(proof.failures_by_lane)} connections)"
 
 
 def _times(histogram: Histogram | None) -> str:
@@ -131,7 +120,7 @@ def finding_block(number: int, finding: Finding, same_as: int = 0) -> Renderable
     if finding.confidence is not Confidence.CERTAIN:
         head.append(f"  {finding.confidence.value}", style="dim")
     body: list[RenderableType] = [Text(inert(finding.message))]
-    body += [Text.assemble(("· ", "dim"), (inert(line), "dim")) for line in finding.evidence]
+    body += [Text.assemble(("· ", "dim"), (inert(told), "dim")) for told in finding.evidence]
     if finding.fix is not None:
         body += fix_lines(finding.fix, same_as)
     return Group(head, Padding(Group(*body), (0, 0, 1, 3)))
@@ -140,11 +129,13 @@ def finding_block(number: int, finding: Finding, same_as: int = 0) -> Renderable
 def fix_lines(fix: Fix, same_as: int = 0) -> Sequence[RenderableType]:
     """A fix: its title and safety, and its patches as they would be written."""
     how = f"as for {same_as}" if same_as else f"{fix.safety.value}; not proven here"
-    lines: list[RenderableType] = [Text.assemble(("fix", "bold green"), f"  {fix.title} ", (f"({how})", "dim"))]
+    lines: list[RenderableType] = [Text.assemble(("fix", "bold green"), f"  {inert(fix.title)} ", (f"({how})", "dim"))]
     for patch in fix.patches if not same_as else ():
         if patch.snippet:
             language = "bash" if patch.snippet.startswith("#!") else "yaml"
-            code = Syntax(patch.snippet.rstrip("\n"), language, theme="ansi_dark", background_color="default")
+            code = Syntax(
+                inert(patch.snippet.rstrip("\n"), 20_000), language, theme="ansi_dark", background_color="default"
+            )
             lines.append(Padding(code, (0, 0, 0, 5)))
     return lines
 
@@ -155,7 +146,7 @@ def _gates(gates: Sequence[Gate]) -> RenderableType:
         mark = Text("✓", style="green") if gate.held else Text("✗", style="bold yellow")
         words = Text.assemble(gate.name, (inert(f": {gate.detail}"), "dim"))
         if not gate.held and gate.remedy:
-            words.append(f" → {gate.remedy}", style="yellow")
+            words.append(f" → {inert(gate.remedy)}", style="yellow")
         table.add_row(mark, words)
     return Padding(table, (0, 0, 0, 1))
 
@@ -167,11 +158,11 @@ def comparison(rows: Sequence[tuple[str, Proof]]) -> Table:
         table.add_column(name, justify="right" if name in {"requests", "lost"} else "left", no_wrap=name == "verdict")
     for title, proof in rows:
         codes = ", ".join(dict.fromkeys(f.defect.code for f in proof.findings if f.symptom != "LD911")) or "–"
-        kinds = _counts(dict(sorted(proof.failures_by_kind.items(), key=lambda item: -item[1]))) or "–"
+        kinds = counts(most_first(proof.failures_by_kind)) or "–"
         verdict = Text(proof.verdict.value, style=f"bold {COLOURS[proof.verdict]}")
         longest = proof.run.get("longest_rollout_ns")
         table.add_row(
-            inert(title),
+            Text(line(title)),
             verdict,
             f"{proof.requests:,}",
             f"{proof.failed:,}",
