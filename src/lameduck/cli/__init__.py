@@ -1,8 +1,8 @@
 """The command line: one file per command, imported only when it is the one that runs.
 
 Law: a command module has ``configure(parser)`` and ``run(arguments) -> int``; it decides nothing that a library user
-could not have decided. Errors for people leave as one line on standard error with their exit code, anything else is our
-own bug, says so, and exits with 70.
+could not have decided. Errors for people leave as one line on standard error with their exit code, anything else is
+our own bug, says so, and exits with 70.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from lameduck.core.errors import ExitCode, LameduckError
 
 COMMANDS = {
     "lint": "find what makes a rollout lose requests, in manifests, Dockerfiles and start scripts",
+    "fix": "mend what lint finds: a diff, or the files",
+    "explain": "the page of one rule",
     "prove": "load + rollouts + observation: the verdict, its findings, the report",
     "load": "send requests at a steady rate and say what became of each",
     "report": "render a kept run again: terminal, html, json, junit, markdown, openmetrics, csv, parquet",

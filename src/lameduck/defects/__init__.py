@@ -1,7 +1,7 @@
 """The catalogue: one defect or symptom, one file, one name, three faces (lint, explain, fix).
 
-Law: a file ``ldNNN_slug.py`` defines ``DEFECT``; its docstring is the defect's page. The registry knows codes from the
-file names alone, so that explaining one rule imports one file.
+Law: a file ``ldNNN_slug.py`` defines ``DEFECT``; its docstring is the defect's page. The registry knows codes from
+the file names alone, so that explaining one rule imports one file.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from lameduck.core.finding import Defect
+if TYPE_CHECKING:
+    from lameduck.core.finding import Defect
 
 
 @cache
@@ -29,4 +30,4 @@ def module(code: str) -> ModuleType:
 
 def defect(code: str) -> Defect:
     """One catalogue entry. Raises `KeyError` for a code that the catalogue does not have."""
-    return cast(Defect, module(code).DEFECT)
+    return cast("Defect", module(code).DEFECT)

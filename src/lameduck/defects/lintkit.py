@@ -83,7 +83,7 @@ def fix_of(title: str, safety: Safety, *made: tuple[Text, Iterable[Edit]]) -> Fi
     """A fix of edits by file; None when there is nothing to edit."""
     edits: dict[str, tuple[Edit, ...]] = {}
     for text, changes in made:
-        edits[text.path] = tuple(sorted({*edits.get(text.path, ()), *changes}, key=lambda edit: (edit.start, edit.end)))
+        edits[text.path] = tuple(dict.fromkeys((*edits.get(text.path, ()), *changes)))
     patches = tuple(Patch(path, changes) for path, changes in edits.items() if changes)
     return Fix(title, safety, patches) if patches else None
 

@@ -83,8 +83,11 @@ class Text:
 
 
 def apply_edits(content: str, edits: Iterable[Edit]) -> str:
-    """The text with all edits made. Raises `ValueError` when two of them overlap."""
-    ordered = sorted(set(edits), key=lambda edit: (edit.start, edit.end))
+    """The text with all edits made; insertions at one place stand in the order given.
+
+    Raises `ValueError` when two of them overlap.
+    """
+    ordered = sorted(dict.fromkeys(edits), key=lambda edit: (edit.start, edit.end))
     pieces, at = [], 0
     for edit in ordered:
         if edit.start < at:

@@ -1,0 +1,109 @@
+"""Fixes: each is made, proven by reading the result again, and changes nothing a second time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.manifests.workbench import folder, found_in, project_of
+
+from lameduck.core.finding import Safety
+from lameduck.defects.fixing import Mended, Mender, Wanted
+from lameduck.manifests.project import Settings
+from lameduck.manifests.text import Text, diff
+
+CASES = Path(__file__).parents[1] / "data" / "cases"
+
+
+def mend(files: dict[str, str], *, unsafe: bool = True, settings: Settings | None = None) -> Mended:
+    project = project_of(files, settings)
+    texts = {path: Text(path, content) for path, content in files.items()}
+    return Mender(project.texts.values(), texts.get, settings or Settings(), Wanted(unsafe)).run()
+
+
+def after(files: dict[str, str], mended: Mended) -> dict[str, str]:
+    return {**files, **{path: text.content for path, text in mended.texts.items()}}
+
+
+@pytest.mark.parametrize("case", sorted(CASES.iterdir()), ids=lambda case: case.name)
+def test_the_diff_of_a_case_is_the_expected_one(case: Path) -> None:
+    files = folder(case)
+    files.pop("expected")
+    expected = files.pop("fixed.diff", "")
+    mended = mend(files)
+    assert "".join(diff(path, mended.before[path], mended.texts[path].content) for path in mended.changed) == expected
+    assert not mended.refused
+
+
+@pytest.mark.parametrize("case", sorted(CASES.iterdir()), ids=lambda case: case.name)
+def test_mending_twice_changes_nothing(case: Path) -> None:
+    files = {path: content for path, content in folder(case).items() if path not in {"expected", "fixed.diff"}}
+    once = after(files, mend(files))
+    assert mend(once).changed == []
+
+
+@pytest.mark.parametrize("case", sorted(CASES.iterdir()), ids=lambda case: case.name)
+def test_what_was_mended_is_no_longer_found(case: Path) -> None:
+    files = {path: content for path, content in folder(case).items() if path not in {"expected", "fixed.diff"}}
+    mended = mend(files)
+    left = {one.defect.code for one in found_in(after(files, mended))}
+    assert not left & {one.defect.code for one in mended.applied}
+
+
+def test_without_unsafe_only_safe_fixes_are_made() -> None:
+    files = folder(CASES / "script_without_exec")
+    assert mend(files, unsafe=False).changed == []
+    assert all(one.fix is not None and one.fix.safety is Safety.UNSAFE for one in mend(files).applied)
+
+
+DEPLOYMENT = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+        - name: web
+          image: registry.example/web:1
+          ports: [{containerPort: 8080}]
+          readinessProbe: {httpGet: {path: /, port: 8080}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+"""
+SCRIPT = "#!/bin/sh\ngunicorn app:app\n"
+DOCKERFILE = 'FROM python:3.12-slim\nCOPY start.sh /start.sh\nENTRYPOINT ["/start.sh"]\n'
+
+
+def test_a_script_and_its_drain_window_are_one_safe_fix_where_the_manifest_is_known() -> None:
+    files = {"Dockerfile": DOCKERFILE, "start.sh": SCRIPT, "web.yaml": DEPLOYMENT}
+    mended = mend(files, unsafe=False)
+    assert mended.texts["start.sh"].content == "#!/bin/sh\nexec gunicorn app:app\n"
+    assert "          lifecycle:\n            preStop:\n              sleep:\n                seconds: 5\n" in (
+        mended.texts["web.yaml"].content
+    )
+    assert "terminationGracePeriodSeconds: 40\n" in mended.texts["web.yaml"].content, "5 + gunicorn's 30 + 5"
+    script = next(one for one in mended.applied if one.defect.code == "LD401")
+    assert script.fix is not None and {patch.file for patch in script.fix.patches} == {"start.sh", "web.yaml"}
+
+
+def test_a_pre_stop_for_an_old_cluster_is_an_exec_sleep_where_the_image_has_one() -> None:
+    files = {"Dockerfile": DOCKERFILE, "start.sh": "#!/bin/sh\nexec gunicorn app:app\n", "web.yaml": DEPLOYMENT}
+    mended = mend(files, settings=Settings(kubernetes=(1, 28)))
+    assert 'command: [sleep, "5"]' in mended.texts["web.yaml"].content
+
+
+def test_a_container_that_an_alias_shares_is_left_to_a_person() -> None:
+    shared = DEPLOYMENT.replace("- name: web", "- &c\n          name: web").replace(
+        "port: 8080}}\n---", "port: 8080}}\n        - <<: *c\n          name: two\n---"
+    )
+    mended = mend({"web.yaml": shared})
+    before, own = mended.texts["web.yaml"].content.split("        - <<: *c\n")
+    assert "lifecycle" not in before, "the anchor's own mapping would change both containers"
+    assert "lifecycle" in own
