@@ -13,7 +13,7 @@ from lameduck.defects.judge import examine
 from lameduck.report.inert import line
 from lameduck.report.picture import picture
 from lameduck.report.terminal import comparison, screen
-from lameduck.report.timeline_text import bins_for, timeline
+from lameduck.report.timeline_text import bin_for, timeline
 
 ACTS = "\x1b]0;title\x07\x1b[2J\u202eevil\u2066\x9b31m[red]markup[/red]\x08\r"
 
@@ -43,7 +43,11 @@ def test_the_final_screen_and_the_timeline_show_hostile_text_as_text() -> None:
     judged = examine(run)
     finding = replace(judged.proof.findings[0], message=ACTS, evidence=(ACTS, "y" * 1_000_000))
     proof = replace(judged.proof, sentence=ACTS, notes=(ACTS,), findings=[finding], run={"folder": ACTS})
-    text = shown(screen(proof), timeline(picture(run, judged, bins_for(100)), 100), comparison([(ACTS, proof)]))
+    text = shown(
+        screen(proof),
+        timeline(picture(run, judged, bin_for(run.load_ended - run.load_started, 100)), 100),
+        comparison([(ACTS, proof)]),
+    )
     assert not acts(text)
     assert "[red]markup[/red]" in text
     assert len(text) < 60_000
@@ -53,14 +57,14 @@ def test_the_final_screen_and_the_timeline_show_hostile_text_as_text() -> None:
 def test_the_timeline_fits_any_width(width: int) -> None:
     run = failing(4_000)
     judged = examine(run)
-    text = shown(timeline(picture(run, judged, bins_for(width)), width), width=width)
+    text = shown(timeline(picture(run, judged, bin_for(run.load_ended - run.load_started, width)), width), width=width)
     assert max(map(len, text.splitlines())) <= width
 
 
 def test_the_timeline_shows_rollouts_losses_and_every_pod_without_colour() -> None:
     run = failing(8_000)
     judged = examine(run)
-    text = shown(timeline(picture(run, judged, bins_for(120)), 120), width=120)
+    text = shown(timeline(picture(run, judged, bin_for(run.load_ended - run.load_started, 120)), 120), width=120)
     assert "═1═" in text
     assert "R refused" in text
     for pod in judged.pods:

@@ -72,13 +72,14 @@ def _terminal(stored: Run, judgement: Judgement, where: str | None) -> int:
 
     from lameduck.report.picture import picture
     from lameduck.report.terminal import screen
-    from lameduck.report.timeline_text import bins_for, timeline
+    from lameduck.report.timeline_text import bin_for, timeline
 
     to_file = where not in {None, "-"}
     out = StringIO()
     console = Console(file=out, width=100, highlight=False) if to_file else Console(highlight=False)
     console.print(screen(judgement.proof))
-    console.print(timeline(picture(stored, judgement, bins_for(console.width)), console.width))
+    column = bin_for(stored.load_ended - stored.load_started, console.width)
+    console.print(timeline(picture(stored, judgement, column), console.width))
     if where and to_file:
         write(out.getvalue(), where)
     return ExitCode.OK
@@ -131,7 +132,16 @@ def _parquet(stored: Run, _: Judgement) -> bytes:
         raise EnvironmentFault("Parquet needs pyarrow: pip install 'lameduck[parquet]'; or --format csv") from error
 
 
+def _html(stored: Run, judgement: Judgement) -> str:
+    from lameduck.cli.plotting import plotting_library
+    from lameduck.report.html import page
+    from lameduck.report.picture import picture
+
+    return page(stored, judgement.proof, picture(stored, judgement), plotting_library())
+
+
 RENDERINGS: Mapping[str, Rendering] = {
+    "html": _html,
     "json": _json,
     "junit": _junit,
     "markdown": _markdown,

@@ -24,6 +24,9 @@ from lameduck.defects.judge import Judgement
 MOST_FAILURES = 20_000
 MOST_SLOW = 400
 LEAST_BIN = 50 * MILLISECOND
+MOST_BINS = 600
+ENOUGH = 40
+"""Requests in a bin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +126,18 @@ class Picture:
         return len(self.p50)
 
 
-def picture(run: Run, judgement: Judgement, bins: int = 600, most: int = MOST_FAILURES) -> Picture:
-    """The timeline of a run, with at most `bins` bins and about `most` failures in full."""
+def smooth_bin(run: Run) -> int:
+    """A round width of bins (ns) that holds enough requests for a quantile to mean something, at most 600 of them."""
+    length = max(run.load_ended - run.load_started, 1)
+    least = max(length / MOST_BINS, length * ENOUGH / max(len(run.recording), 1))
+    steps = (step * int(10**power) * MILLISECOND for power in range(1, 9) for step in (1, 2, 5))
+    return next(step for step in steps if step >= min(least, length) and step >= LEAST_BIN)
+
+
+def picture(run: Run, judgement: Judgement, bin_width: int | None = None, most: int = MOST_FAILURES) -> Picture:
+    """The timeline of a run, in bins of this width (ns; `smooth_bin` if none), about ``most`` failures in full."""
     origin, length = run.load_started, max(run.load_ended - run.load_started, 1)
-    width = max(ceil(length / bins), LEAST_BIN)
+    width = bin_width or smooth_bin(run)
     count = ceil(length / width)
     answered, lost, times, slow = _requests(run, width, count)
     pods = sorted(judgement.pods.values(), key=_born)
@@ -292,7 +303,9 @@ def _pod(pod: PodHistory, origin: int, length: int) -> PodRow:
 
 
 def _details(detail: Mapping[str, object]) -> str:
-    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in detail.items() if value not in {"", None})
+    return ", ".join(
+        f"{key.replace('_', ' ')} {value}" for key, value in detail.items() if value is not None and value != ""
+    )
 
 
 def _bands(observations: Iterable[Observation], origin: int) -> list[Band]:

@@ -44,13 +44,13 @@ def label_width(width: int) -> int:
     return min(LABEL, max(8, width // 4))
 
 
-def bins_for(width: int) -> int:
-    """How many bins a picture may have to fit a screen of this width."""
-    return max(10, width - label_width(width) - 1)
+def bin_for(length: int, width: int) -> int:
+    """How wide a bin must be (ns) for a run of this length to fit a screen of this width."""
+    return -(-max(length, 1) // max(10, width - label_width(width) - 1))
 
 
 def timeline(picture: Picture, width: int) -> RenderableType:
-    """The whole picture; it must have at most `bins_for` (width) bins."""
+    """The whole picture; its bins must be as wide as `bin_for` says, at least."""
     label = label_width(width)
     rows: list[Text] = [Text("The rollout timeline", style="bold underline")]
     rows += [_row("", _axis(picture), label), *_bands(picture, label)]
