@@ -13,11 +13,15 @@ QUIET_EXIT = going(listener_closed=12, exited=60)
 KILLED = {"stop_signal": {"signal": "SIGTERM", "pid1": "python", "caught": False}, "exited": {"code": 137}}
 
 
-def shell(*, caught: bool = False, **more: object) -> dict[str, dict[str, object]]:
+def shell(*, caught: bool = False, code: int = 137) -> dict[str, dict[str, object]]:
     return {
         "stop_signal": {"signal": "SIGTERM", "pid1": "bash", "is_shell": True, "caught": caught},
-        "exited": {"code": 137, **more},
+        "exited": {"code": code},
     }
+
+
+def left_behind(world: list[Observation]) -> list[Observation]:
+    return [*world, Observation(at(DELETION + 40), Event.POD_FACT, "old", detail={"left_behind": 1})]
 
 
 def codes(
@@ -80,12 +84,14 @@ ROWS = {
     "a long stream": (
         QUIET_EXIT, [lost(-8_000, "truncated", "read", after=8_060, first_byte=-7_990)], ("LD909", "LD909")),
     "a shell that left before its child": (
-        going(details=shell(caught=True, code=143, left_behind=1), exited=40),
+        left_behind(going(details=shell(caught=True, code=143), exited=40)),
         [lost(-40, "closed", "await", after=80)], ("LD404", "LD902")),
     "an init that left before the app": (
-        going(details={"stop_signal": {"pid1": "tini", "is_init": True}, "exited": {"code": 143, "left_behind": 1}},
-              exited=40),
+        left_behind(going(details={"stop_signal": {"pid1": "tini", "is_init": True}}, exited=40)),
         [lost(-40, "closed", "await", after=80)], ("LD402", "LD902")),
+    "a shell that waited and whose server ended at once": (
+        going(details=shell(caught=True, code=143), exited=40),
+        [lost(-40, "closed", "await", after=80)], ("LD803", "LD902")),
     "a drain that gives up": (
         going(listener_closed=20, exited=3_020, gone=3_900),
         [lost(-100, "closed", "await", after=3_120)], ("LD801", "LD902")),
@@ -173,6 +179,7 @@ def test_exit_137_with_nothing_lost_is_a_warning_beside_the_verdict() -> None:
     proof = judge(run_of([*world, *OTHER], steady(20_000)))
     assert proof.failed == 0
     (finding,) = [f for f in proof.findings if f.symptom == "LD903"]
+    assert finding.defect.code == "LD401"
     assert finding.severity is not None
     assert finding.severity.value == "warning"
     assert finding.fix is not None

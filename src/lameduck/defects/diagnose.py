@@ -20,6 +20,8 @@ NEAR = 100 * MILLISECOND
 BROKEN_HOOK = 500 * MILLISECOND
 """A preStop that failed this soon after the deletion never delayed anything."""
 LONG_STREAM = 5 * SECOND
+AT_ONCE = 500 * MILLISECOND
+"""PID 1 that leaves its children behind does so at once; later it may just have been quicker to end than they."""
 
 CUT = frozenset({Kind.CLOSED, Kind.RESET, Kind.TRUNCATED})
 WRONG = frozenset({Kind.BAD_STATUS, Kind.BAD_BODY})
@@ -133,14 +135,15 @@ def _exit(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
     if failure is None or failure.kind not in CUT or exited is None or abs(case.judged_at - exited.at) > NEAR:
         return None
     if Milestone.KILLED in pod.marks:
-        return _killed(pod, evidence)
+        return of_kill(pod, evidence)
     first_byte = case.exchange.first_byte
     if failure.kind is Kind.TRUNCATED and first_byte is not None and exited.at - first_byte >= LONG_STREAM:
         return Cause("LD909", "LD909", f"its answer had been streaming for {human(exited.at - first_byte)}")
     return _ended_by_itself(case, pod)
 
 
-def _killed(pod: PodHistory, evidence: Evidence) -> Cause:
+def of_kill(pod: PodHistory, evidence: Evidence) -> Cause:
+    """Why a pod was killed at the end of its grace period."""
     reaction = evidence.reactions.get(pod.name)
     if reaction:
         return Cause("LD102", "LD904", f"killed at the end of grace (137) although {reaction}")
@@ -167,7 +170,7 @@ def _ended_by_itself(case: Joined, pod: PodHistory) -> Cause:
     if stop is None or stop.at > exited.at:
         return Cause("LD902", "LD902", f"its process ended by itself (code {code}), with no stop signal before it")
     after = exited.at - stop.at
-    left = exited.detail.get("left_behind", 0)
+    left = pod.facts.get("left_behind", 0) if after < AT_ONCE else 0
     pid1 = stop.detail.get("pid1") or "PID 1"
     if left and stop.detail.get("is_shell"):
         return Cause("LD404", "LD902", f"PID 1 ({pid1}) ended {human(after)} after the stop signal, its child had not")

@@ -17,7 +17,7 @@ from lameduck.core.instants import SECOND, human
 from lameduck.core.join import Joined, Tie, stage_of_life
 from lameduck.core.timeline import Milestone, PodHistory
 from lameduck.defects import defect, module
-from lameduck.defects.diagnose import Cause, diagnose
+from lameduck.defects.diagnose import Cause, diagnose, of_kill
 from lameduck.defects.evidence import Evidence
 
 DRAIN_AS_WELL = {
@@ -149,30 +149,32 @@ def fix_for(code: str, facts: Mapping[str, Any]) -> Fix | None:
     return fix
 
 
-def of_survivors(evidence: Evidence, failed_pods: frozenset[str]) -> list[Finding]:
+def of_survivors(evidence: Evidence, failures: Sequence[Finding]) -> list[Finding]:
     """What lost nothing here and is still worth saying: SIGKILL at the end of grace, a lag past the preStop."""
-    found = [_killed_unharmed(evidence, failed_pods), _lag_past_pre_stop(evidence), _waits_too_long(evidence)]
+    told = any(finding.symptom in {"LD903", "LD904"} for finding in failures)
+    found = [None if told else _killed_unharmed(evidence), _lag_past_pre_stop(evidence), _waits_too_long(evidence)]
     return [finding for finding in found if finding is not None]
 
 
-def _killed_unharmed(evidence: Evidence, failed_pods: frozenset[str]) -> Finding | None:
-    killed = [pod for pod in evidence.pods.values() if Milestone.KILLED in pod.marks and pod.name not in failed_pods]
+def _killed_unharmed(evidence: Evidence) -> Finding | None:
+    killed = [pod for pod in evidence.pods.values() if Milestone.KILLED in pod.marks]
     if not killed:
         return None
-    reacted = [pod for pod in killed if pod.name in evidence.reactions]
-    code = "LD904" if reacted else "LD903"
-    shell = [p for p in killed if (s := p.marks.get(Milestone.STOP_SIGNAL)) and s.detail.get("is_shell")]
-    why = "had begun to stop" if reacted else "never reacted to the stop signal"
+    cause = of_kill(killed[0], evidence)
+    why = "had begun to stop" if cause.symptom == "LD904" else "never reacted to the stop signal"
     return Finding(
-        defect=defect(code),
-        message=f"{len(killed)} pods {why} and were killed at the end of the grace period (137); nothing was lost "
-        "this time, since nothing was in hand then.",
-        confidence=Confidence.CERTAIN,
+        defect=defect(cause.code),
+        message=f"{len(killed)} pods {why} and were killed at the end of the grace period (137); nothing was lost by "
+        "that this time, since nothing was in hand then.",
+        confidence=cause.confidence,
         locations=(_pods_span(killed),),
-        symptom=code,
+        symptom=cause.symptom,
         count=len(killed),
-        evidence=tuple(f"{pod.name}: stop signal to SIGKILL {human(pod_drain(pod))}" for pod in killed[:EXAMPLES]),
-        fix=fix_for("LD102" if reacted else "LD401" if shell else code, proof_facts(evidence)),
+        evidence=(
+            cause.because,
+            *(f"{pod.name}: stop signal to SIGKILL {human(pod_drain(pod))}" for pod in killed[:EXAMPLES]),
+        ),
+        fix=fix_for(cause.code, proof_facts(evidence)),
         severity=Severity.WARNING,
     )
 

@@ -44,6 +44,11 @@ class Holder:
         self._watch_every = 0
         self._watch_next = 0
         self._tail: list[socket.socket] = []
+        self._below: set[int] = set()
+        self._left_behind = 0
+        self._waited: frozenset[int] = frozenset()
+        self._unaccepted: frozenset[int] | None = None
+        """Connections in the accept queue at two looks in a row; None before the stop signal."""
         self._poll = select.poll()
 
     def serve(self) -> None:
@@ -60,6 +65,8 @@ class Holder:
                     getattr(self, "_do_" + message["do"])(message)
                 elif descriptor == self._pidfd:
                     self._ended()
+                elif descriptor in self._below:
+                    self._child_ended(descriptor)
                 elif descriptor == self._hook:
                     self._hook_ended()
                 elif descriptor in self._asking:
@@ -114,11 +121,30 @@ class Holder:
 
     def _do_signal(self, message: channel.Message) -> None:
         facts = processes.reaction(self._pid, message["signal"])
+        self._watch_children()
         at = time.monotonic_ns()
         if facts and (self._isolation.pid or facts["caught"]):
             os.kill(self._pid, message["signal"])
         if facts:
             self._say("signalled", at=at, **facts)
+
+    def _watch_children(self) -> None:
+        """From the stop signal on: whom does process 1 leave behind, and whom the listener?"""
+        self._unaccepted = frozenset()
+        for child in processes.descendants(self._pid):
+            try:
+                descriptor = os.pidfd_open(child)
+            except OSError:
+                continue
+            self._below.add(descriptor)
+            self._poll.register(descriptor, select.POLLIN)
+
+    def _child_ended(self, descriptor: int) -> None:
+        """A process of the pod ended: after process 1 had begun to end itself, it was left behind."""
+        self._left_behind += processes.ending(self._pid)
+        self._below.discard(descriptor)
+        self._forget(descriptor)
+        os.close(descriptor)
 
     def _do_kill(self, _: channel.Message) -> None:
         if self._pid:
@@ -158,6 +184,9 @@ class Holder:
         only = self._order["only_port"]
         mine = [one for one in self._listeners.now() if only in {0, one.port}]
         seen = sorted([one.port, str(one), one.reaches(self._address)] for one in mine)
+        if self._unaccepted is not None and seen:
+            waiting = self._listeners.waiting()
+            self._waited, self._unaccepted = waiting, waiting & self._waited
         if seen != self._seen:
             self._seen = seen
             self._say("listeners", listeners=seen)
@@ -182,6 +211,8 @@ class Holder:
 
     def _ended(self) -> None:
         at = time.monotonic_ns()
+        for descriptor in list(self._below):
+            self._child_ended(descriptor)
         _, status = os.waitpid(self._pid, 0)
         if not self._isolation.pid:
             processes.end_descendants(os.getpid())
@@ -189,7 +220,9 @@ class Holder:
         os.close(self._pidfd)
         self._pid, self._pidfd, self._seen = 0, -1, []
         code = os.waitstatus_to_exitcode(status)
-        self._say("exited", at=at, code=_exit_code(code))
+        told = {"left_behind": self._left_behind, "unaccepted_ports": sorted(self._unaccepted or ())}
+        self._left_behind, self._waited, self._unaccepted = 0, frozenset(), None
+        self._say("exited", at=at, code=_exit_code(code), facts={key: value for key, value in told.items() if value})
 
     def _hook_ended(self) -> None:
         try:

@@ -193,7 +193,7 @@ class KubeletPod:
         at = message["at"]
         match message["saw"]:
             case "started":
-                self._observe(Observation(at, Fact.POD_FACT, self.name, source="local", detail={"pid": message["pid"]}))
+                self._note(at, {"pid": message["pid"]})
                 self.feed(life.Started(), at)
             case "failed":
                 self._control.crashed(self, f"{self._command[0]}: {message['message'].lower()}")
@@ -213,12 +213,16 @@ class KubeletPod:
                 self.listeners = []
                 if self.pod.deleted is None:
                     self._control.crashed(self, f"it ended with exit code {message['code']}")
+                self._note(at, message["facts"])
                 self.feed(life.Exited(message["code"]), at)
             case "not silent":
-                detail = {"not_silent": message["message"]}
-                self._observe(Observation(at, Fact.POD_FACT, self.name, source="local", detail=detail))
+                self._note(at, {"not_silent": message["message"]})
             case "lost" | "fault" as what:
                 self._control.fault(self, message.get("message") or f"the process that holds it was {what}")
+
+    def _note(self, at: int, facts: Mapping[str, Any]) -> None:
+        if facts:
+            self._observe(Observation(at, Fact.POD_FACT, self.name, source="local", detail=facts))
 
     def look(self, at: int) -> None:
         """Compare what listens with what the pod is known to do."""

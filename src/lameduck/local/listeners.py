@@ -1,5 +1,8 @@
 """Who listens in this network namespace: asked from the kernel by netlink, or read from `/proc/net/tcp`.
 
+It also tells which connections still wait in an accept queue: the kernel has taken them, the server has not (a socket
+without an inode is nobody's yet).
+
 Law: a listener *reaches* an address if a connection to that address arrives at it: bound to it, to 0.0.0.0, or to ::
 without IPV6_V6ONLY. One bound to 127.0.0.1 does not reach a pod's address, here as in a real pod.
 """
@@ -16,13 +19,14 @@ _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
 _REQUEST_DUMP = 0x1 | 0x300
 _DONE, _ERROR = 3, 2
-_TCP_LISTEN = 10
+_TCP_ESTABLISHED, _TCP_CLOSE_WAIT, _TCP_LISTEN = 1, 8, 10
 _ATTRIBUTE_V6ONLY = 11
 _HEADER = struct.Struct("=IHHII")
 _BODY = struct.Struct("=BBBBIHH16s16sIII")
 """``struct inet_diag_req_v2``, with its ports in host order (all zero here)."""
 _ANSWER = 72
 """``sizeof(struct inet_diag_msg)``."""
+_INODE = slice(68, 72)
 
 
 class Listener(NamedTuple):
@@ -55,18 +59,32 @@ class Listeners:
         """All of them, at this moment."""
         if self._netlink is not None:
             try:
-                return frozenset(self._dump(socket.AF_INET) + self._dump(socket.AF_INET6))
+                return frozenset(map(_parse, self._dump(1 << _TCP_LISTEN)))
             except OSError:
                 self._netlink.close()
                 self._netlink = None
         return frozenset(_from_proc("tcp") + _from_proc("tcp6"))
 
-    def _dump(self, family: int) -> list[Listener]:
+    def waiting(self) -> frozenset[int]:
+        """The clients' ports of the connections that nobody has accepted; nothing where the kernel does not tell."""
+        if self._netlink is None:
+            return frozenset()
+        try:
+            known = self._dump(1 << _TCP_ESTABLISHED | 1 << _TCP_CLOSE_WAIT)
+        except OSError:
+            return frozenset()
+        return frozenset(int.from_bytes(one[6:8], "big") for one in known if one[_INODE] == bytes(4))
+
+    def _dump(self, states: int) -> list[bytes]:
+        """The kernel's messages about the sockets in these states, of both families."""
+        return [*self._ask(socket.AF_INET, states), *self._ask(socket.AF_INET6, states)]
+
+    def _ask(self, family: int, states: int) -> list[bytes]:
         assert self._netlink is not None
-        body = _BODY.pack(family, socket.IPPROTO_TCP, 0, 0, 1 << _TCP_LISTEN, 0, 0, bytes(16), bytes(16), 0, 0, 0)
+        body = _BODY.pack(family, socket.IPPROTO_TCP, 0, 0, states, 0, 0, bytes(16), bytes(16), 0, 0, 0)
         size = _HEADER.size + len(body)
         self._netlink.send(_HEADER.pack(size, _SOCK_DIAG_BY_FAMILY, _REQUEST_DUMP, 1, 0) + body)
-        found: list[Listener] = []
+        found: list[bytes] = []
         while True:
             data = self._netlink.recv(1 << 16)
             while data:
@@ -75,7 +93,7 @@ class Listeners:
                     return found
                 if kind == _ERROR:
                     raise OSError("the kernel has no socket diagnosis")
-                found.append(_parse(data[_HEADER.size : length]))
+                found.append(data[_HEADER.size : length])
                 data = data[(length + 3) & ~3 :]
 
 

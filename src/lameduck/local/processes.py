@@ -13,6 +13,10 @@ import signal
 from pathlib import Path
 from typing import Any
 
+_EXITING = 0x4
+"""``PF_EXITING`` of a task's flags (include/linux/sched.h): it has begun to end."""
+
+INITS = frozenset({"tini", "dumb-init", "catatonit", "s6-svscan", "docker-init"})
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "busybox"})
 
 
@@ -30,6 +34,7 @@ def reaction(pid: int, sig: int) -> dict[str, Any]:
         "caught": caught or blocked,
         "ignored": ignored,
         "is_shell": name in SHELLS,
+        "is_init": name in INITS,
         "children": [program(child) or _status(child).get("Name", "?") for child in children(pid)],
     }
 
@@ -40,6 +45,15 @@ def program(pid: int) -> str:
         return Path(f"/proc/{pid}/exe").readlink().name.removesuffix(" (deleted)")
     except OSError:
         return ""
+
+
+def ending(pid: int) -> bool:
+    """Whether a process has begun to end, or has ended: what still runs below PID 1 then was left behind."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+    return bool(int(text.rpartition(")")[2].split()[6]) & _EXITING)
 
 
 def _status(pid: int) -> dict[str, str]:
