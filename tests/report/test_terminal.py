@@ -29,7 +29,7 @@ def test_a_proven_run_shows_its_sentence_its_bounds_and_its_gates() -> None:
 def test_a_failed_run_shows_cause_evidence_and_the_whole_fix() -> None:
     text = shown(proof(*(lost(20 + n, "refused") for n in range(30))))
     assert "FAILED" in text
-    assert "30 refused (on 30 new connections)" in text
+    assert "30 refused, on connections: 30 new" in text
     assert "LD101 no-drain-delay  seen as LD901" in text
     assert "no preStop delayed the stop signal" in text
     assert "terminationGracePeriodSeconds" in text

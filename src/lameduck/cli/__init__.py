@@ -22,6 +22,7 @@ COMMANDS = {
     "fix": "mend what lint finds: a diff, or the files",
     "explain": "the page of one rule",
     "prove": "load + rollouts + observation: the verdict, its findings, the report",
+    "demo": "the prediction service's story, act by act, from failing to proven",
     "load": "send requests at a steady rate and say what became of each",
     "report": "render a kept run again: terminal, html, json, junit, markdown, openmetrics, csv, parquet",
     "runs": "list the runs that are kept",

@@ -85,6 +85,7 @@ def _possible(pod: PodHistory, at: int) -> bool:
 _STAGES = (
     (Milestone.GONE, "gone"),
     (Milestone.EXITED, "after its exit"),
+    (Milestone.KILLED, "after SIGKILL"),
     (Milestone.LISTENER_CLOSED, "after its listener closed"),
     (Milestone.STOP_SIGNAL, "after its stop signal"),
     (Milestone.PRESTOP_STARTED, "during its preStop"),

@@ -105,6 +105,8 @@ class Proof:
     stalls: Sequence[Stall]
     not_sent: int
     closed_idle: int
+    rollout_times: Sequence[int] = ()
+    """How long each completed rollout took (ns), until its last old pod was gone."""
     disruption: str = "rollout"
     notes: Sequence[str] = ()
     run: Mapping[str, Any] = field(default_factory=dict)
@@ -122,7 +124,11 @@ class Proof:
             "upper_bound_95": self.upper_bound,
             "upper_bound_95_terminations": self.upper_bound_terminations,
             "disruption": self.disruption,
-            "rollouts": {"asked": self.rollouts_asked, "completed": self.rollouts_completed},
+            "rollouts": {
+                "asked": self.rollouts_asked,
+                "completed": self.rollouts_completed,
+                "seconds": [round(time / SECOND, 3) for time in self.rollout_times],
+            },
             "terminations": self.terminations,
             "failures_by_kind": dict(self.failures_by_kind),
             "failures_by_stage": dict(self.failures_by_stage),

@@ -116,6 +116,7 @@ def examine(run: Run) -> Judgement:
         stalls=run.stalls,
         not_sent=_unsent(run.recording, counted),
         closed_idle=run.recording.closed_idle,
+        rollout_times=_rollout_times(run),
         disruption=run.plan.disruption.kind.value,
         notes=run.facts.notes,
         run=run.meta,
@@ -125,6 +126,12 @@ def examine(run: Run) -> Judgement:
 
 def _timing(run: Run) -> Mapping[str, int]:
     return {"grace": run.facts.grace, "pre_stop_delay": run.facts.pre_stop_delay}
+
+
+def _rollout_times(run: Run) -> list[int]:
+    begun = {seen.subject: seen.at for seen in run.observations if seen.what is Event.DISRUPTION_REQUESTED}
+    done = [seen for seen in run.observations if seen.what is Event.DISRUPTION_COMPLETED]
+    return [seen.at - begun[seen.subject] for seen in done if seen.subject in begun]
 
 
 def _disruption(run: Run, completed: int) -> str:
@@ -209,11 +216,10 @@ def _start_delays(recording: Recording, counted: Window) -> Histogram:
 
 
 def _by_lane(recording: Recording, counted: Window) -> Counter[str]:
-    lanes: Counter[str] = Counter()
-    for start, lane in zip(recording.intended_start, recording.lane, strict=True):
-        if start in counted:
-            lanes[LANES[lane].value] += 1
-    return lanes
+    lanes = Counter(
+        lane for start, lane in zip(recording.intended_start, recording.lane, strict=True) if start in counted
+    )
+    return Counter({lane.value: lanes[number] for number, lane in enumerate(LANES) if lanes[number]})
 
 
 def _response_times(recording: Recording, baseline: Window, at_risk: Windows) -> dict[str, Histogram]:

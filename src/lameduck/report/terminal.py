@@ -19,7 +19,7 @@ from lameduck.core.histogram import Histogram
 from lameduck.core.instants import human
 from lameduck.core.proof import Gate, Proof, Verdict
 from lameduck.core.statistics import CONFIDENCE
-from lameduck.report.inert import inert, line
+from lameduck.report.inert import inert
 from lameduck.report.words import counts, most_first, percent
 
 COLOURS = {Verdict.PROVEN: "green", Verdict.FAILED: "red", Verdict.INCONCLUSIVE: "yellow"}
@@ -40,6 +40,15 @@ def screen(proof: Proof) -> RenderableType:
     if proof.run.get("folder"):
         parts += [Text(), Text(inert(f"run kept in {proof.run['folder']}"), style="dim")]
     return Group(*parts)
+
+
+def brief(proof: Proof) -> RenderableType:
+    """The verdict, what was lost and why, and the fix: a screen that leaves room for others."""
+    parts: list[RenderableType] = [headline(proof), Text(), _numbers(proof)]
+    if proof.findings:
+        parts += [Text(), *finding_blocks(proof.findings)]
+    fallen = [gate for gate in proof.gates if not gate.held]
+    return Group(*parts, *([_gates(fallen)] if fallen else []))
 
 
 def headline(proof: Proof) -> Text:
@@ -88,7 +97,7 @@ def _rows(proof: Proof) -> Iterable[tuple[str, str, str]]:
 def _lost(proof: Proof) -> str:
     if not proof.failed:
         return ""
-    return f"{counts(most_first(proof.failures_by_kind))} (on {counts(proof.failures_by_lane)} connections)"
+    return f"{counts(most_first(proof.failures_by_kind))}, on connections: {counts(proof.failures_by_lane)}"
 
 
 def _times(histogram: Histogram | None) -> str:
@@ -132,7 +141,9 @@ def fix_lines(fix: Fix, same_as: int = 0) -> Sequence[RenderableType]:
     lines: list[RenderableType] = [Text.assemble(("fix", "bold green"), f"  {inert(fix.title)} ", (f"({how})", "dim"))]
     for patch in fix.patches if not same_as else ():
         if patch.snippet:
-            language = "bash" if patch.snippet.startswith("#!") else "yaml"
+            script = patch.snippet.startswith("#!")
+            language, place = ("bash", "in the start script") if script else ("yaml", "in the workload's manifest")
+            lines.append(Text(f"     {place}:", style="dim"))
             code = Syntax(
                 inert(patch.snippet.rstrip("\n"), 20_000), language, theme="ansi_dark", background_color="default"
             )
@@ -154,20 +165,13 @@ def _gates(gates: Sequence[Gate]) -> RenderableType:
 def comparison(rows: Sequence[tuple[str, Proof]]) -> Table:
     """Several proofs in one table: the demo's acts, a fix's before and after."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("", "verdict", "requests", "lost", "as", "cause", "slowest rollout"):
-        table.add_column(name, justify="right" if name in {"requests", "lost"} else "left", no_wrap=name == "verdict")
+    for name in ("", "verdict", "requests", "lost", "of these", "cause", "rollout"):
+        right = name in {"requests", "lost", "rollout"}
+        table.add_column(name, justify="right" if right else "left", no_wrap=name not in {"", "of these", "cause"})
     for title, proof in rows:
         codes = ", ".join(dict.fromkeys(f.defect.code for f in proof.findings if f.symptom != "LD911")) or "–"
         kinds = counts(most_first(proof.failures_by_kind)) or "–"
         verdict = Text(proof.verdict.value, style=f"bold {COLOURS[proof.verdict]}")
-        longest = proof.run.get("longest_rollout_ns")
-        table.add_row(
-            Text(line(title)),
-            verdict,
-            f"{proof.requests:,}",
-            f"{proof.failed:,}",
-            kinds,
-            codes,
-            human(longest) if longest else "–",
-        )
+        longest = human(max(proof.rollout_times)) if proof.rollout_times else "–"
+        table.add_row(inert(title), verdict, f"{proof.requests:,}", f"{proof.failed:,}", kinds, codes, longest)
     return table

@@ -20,6 +20,10 @@ def percent(share: float) -> str:
     return f"{share:.2%}" if share >= 0.001 else f"{share:.4%}"
 
 
+SAID = {"reuse": "kept alive", "timeout": "timed out"}
+"""Names that are said otherwise to people than in JSON."""
+
+
 def counts(numbers: Mapping[str, int]) -> str:
     """Counts by name, in words: ``812 refused · 3 bad status``."""
     return " · ".join(f"{count:,} {line(name.replace('_', ' '))}" for name, count in numbers.items())
