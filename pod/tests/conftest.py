@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import fcntl
 import json
 import os
 import queue
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -60,7 +64,7 @@ class Pod:
             env={**clean, **env},
             **popen,
         )
-        self.pid = self.process.pid if not below else _only_child(self.process.pid)
+        self.pid = _only_child(self.process.pid) if below[:1] == ["unshare"] else self.process.pid
         self.journal: list[dict[str, Any]] = []
         self.words: list[str] = []
         self.other: list[str] = []
@@ -190,3 +194,74 @@ def script(tmp_path: Path) -> Callable[[str], str]:
         return str(path)
 
     return write
+
+
+CLONE_NEWNET = 0x40000000
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+
+
+@pytest.fixture
+def network() -> Iterator[bool]:
+    """This test's thread, and what it starts, in a network namespace of its own; False where that is not allowed."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    if libc.unshare(CLONE_NEWNET):
+        os.close(home)
+        yield False
+        return
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        fcntl.ioctl(s, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
+    yield True
+    assert libc.setns(home, CLONE_NEWNET) == 0
+    os.close(home)
+
+
+class Server:
+    """A server whose every step is the test's: accept, read, answer."""
+
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self.listener = socket.create_server((address, 0), family=family, backlog=64)
+        self.port: int = self.listener.getsockname()[1]
+        self.held: list[socket.socket] = [self.listener]
+
+    def client(self, source: str = "127.0.0.1") -> socket.socket:
+        client = socket.create_connection(("127.0.0.1", self.port), source_address=(source, 0))
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.held.append(client)
+        return client
+
+    def accept(self) -> socket.socket:
+        connection, _ = self.listener.accept()
+        self.held.append(connection)
+        return connection
+
+    def pair(self, source: str = "127.0.0.1") -> tuple[socket.socket, socket.socket]:
+        client = self.client(source)
+        return client, self.accept()
+
+    def exchange(self, client: socket.socket, connection: socket.socket) -> None:
+        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        client.recv(4096)
+
+    def short(self, source: str = "127.0.0.1") -> None:
+        """One connection, one request; the client closes first."""
+        client, connection = self.pair(source)
+        self.exchange(client, connection)
+        client.close()
+        connection.recv(1)
+        connection.close()
+        del self.held[-2:]
+
+    def close(self) -> None:
+        for one in self.held:
+            one.close()
+
+
+@pytest.fixture
+def server(network) -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()

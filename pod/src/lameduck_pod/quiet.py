@@ -84,6 +84,8 @@ class State(Record):
     seen: int = 0
     """Connections seen in all, but the probes."""
     busy: tuple[Busy, ...] = ()
+    slow_at: int | None = None
+    """When a request older than `quiet` was last in hand."""
     waits: str = ""
     """Why it is not quiet now, other than silence being too short."""
 
@@ -109,7 +111,8 @@ def step(rules: Rules, state: State, look: Look, now: int) -> tuple[State, Left 
         waits = f"{look.reported} request{'s' * (look.reported > 1)} in hand, says the server itself"
     if look.backlog:
         waits = f"{look.backlog} connection{'s' * (look.backlog > 1)} not accepted yet"
-    state = state.but(waits=waits)
+    slow = bool(look.backlog or look.reported) or any(busy.age > rules.quiet for busy in state.busy)
+    state = state.but(waits=waits, slow_at=now if slow else state.slow_at)
     if look.missed:
         state = _touch(state, now, look.missed).but(moved=now)
     reason = _reason(rules, state, look, now)
@@ -179,10 +182,12 @@ def _ended(rules: Rules, state: State, look: Look, now: int) -> State:
     for row in sorted(look.ended, key=lambda row: -row.received_ago):
         if rules.ignored and _ignored(rules, row):
             continue
-        at = now - row.received_ago * MS
+        # Reset by the server: the kernel has wiped the port and all counts (tcp_disconnect), but not the address.
+        wiped = not row.peer_port and any(row.peer)
+        at = now if wiped else now - row.received_ago * MS
         if row.peer in rules.kubelet and row.data_in <= 1:
             state = _suspect(rules, state, at, f"connections from the kubelet's address {text(row.peer)} ended")
-        elif row.bytes_in or row.data_out:
+        elif row.bytes_in or row.data_out or wiped:
             fresh = state.known is None or row.identity not in state.known
             state = _touch(state, at, "a connection ended").but(moved=now, seen=state.seen + fresh)
     return state
@@ -219,12 +224,11 @@ def _reason(rules: Rules, state: State, look: Look, now: int) -> str:
         return "nobody listens"
     if not held and now - state.last >= rules.quiet:
         return "quiet"
+    if state.slow_at is not None and now - state.slow_at < rules.quiet:
+        return ""
     waited = now - state.moved
-    slow = bool(look.backlog or look.reported) or any(busy.age > rules.quiet for busy in state.busy)
-    # In a gap; or, when a second has brought none and no request is slow, at any moment.
-    if waited >= rules.stuck and (not held or (not slow and waited >= rules.stuck + SECOND)):
-        return "stuck"
-    return ""
+    # In a gap; or, when a second has brought none, at any moment.
+    return "stuck" if waited >= rules.stuck and (not held or waited >= rules.stuck + SECOND) else ""
 
 
 def _left(rules: Rules, state: State, look: Look, now: int, reason: str) -> Left:
