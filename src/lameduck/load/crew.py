@@ -32,11 +32,14 @@ from lameduck.load.engine import Engine
 from lameduck.load.loops import fastest_loop
 from lameduck.report.load_summary import LoadSummary, summarize
 
-GETTING_READY = 300 * MILLISECOND
-"""From the start of the workers to the first intended start (ns): they begin together."""
+HEAD_START = 50 * MILLISECOND
+"""From the word that every worker is ready to the first intended start (ns): they begin together."""
 
 TELLING = 0.25
 """Seconds between two words of a worker."""
+
+PATIENCE = 10.0
+"""Seconds that a worker waits for the others to be ready."""
 
 SAMPLE = 200
 """Response times in one word."""
@@ -88,19 +91,26 @@ class Word:
 
 
 class Crew:
-    """The workers of one job. `words` yields what they say until all have ended; then `summary` is whole."""
+    """The workers of one job. `words` yields what they say until all have ended; then `summary` is whole.
+
+    The arrivals count from `started`. Raises what a worker died of before it was ready.
+    """
 
     def __init__(self, job: Job, workers: int = 1) -> None:
         self.summary = LoadSummary()
-        self.started = time.monotonic_ns() + GETTING_READY
         spawn = _context()
         self._pipes: dict[Connection, multiprocessing.process.BaseProcess] = {}
         for part in range(workers):
             ours, theirs = spawn.Pipe(duplex=True)
-            process = spawn.Process(target=_work, args=(job, (part, workers), self.started, theirs), daemon=True)
+            process = spawn.Process(target=_work, args=(job, (part, workers), theirs), daemon=True)
             process.start()
             theirs.close()
             self._pipes[ours] = process
+        for pipe in list(self._pipes):
+            self._hear(pipe)
+        self.started = time.monotonic_ns() + HEAD_START
+        for pipe in self._pipes:
+            pipe.send(self.started)
 
     def words(self, patience: float = TELLING) -> Iterator[Word | None]:
         """What the workers say, None when nobody has for a while. Raises what a worker has died of."""
@@ -147,14 +157,14 @@ def _context() -> ForkContext | SpawnContext:
     return multiprocessing.get_context("fork") if sys.platform == "linux" else multiprocessing.get_context("spawn")
 
 
-def _work(job: Job, part: tuple[int, int], started: int, pipe: Connection) -> None:
+def _work(job: Job, part: tuple[int, int], pipe: Connection) -> None:
     """The life of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group: the parent decides
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     try:
-        pipe.send(_drive(job, part, started, pipe))
-    except (BrokenPipeError, ConnectionResetError):
+        pipe.send(_drive(job, part, pipe))
+    except (BrokenPipeError, ConnectionResetError, EOFError):
         pass
     except LameduckError as error:
         pipe.send(error)
@@ -162,7 +172,7 @@ def _work(job: Job, part: tuple[int, int], started: int, pipe: Connection) -> No
         pipe.send(RuntimeError("a worker failed:\n" + "".join(traceback.format_exception(error))))
 
 
-def _drive(job: Job, part: tuple[int, int], started: int, pipe: Connection) -> LoadSummary:
+def _drive(job: Job, part: tuple[int, int], pipe: Connection) -> LoadSummary:
     engine = Engine(
         job.plan,
         TcpDialer(job.addresses),
@@ -172,6 +182,11 @@ def _drive(job: Job, part: tuple[int, int], started: int, pipe: Connection) -> L
         secrets=job.secrets,
         part=part,
     )
+
+    pipe.send(Word())
+    if not pipe.poll(PATIENCE):  # the parent was killed meanwhile; a forked child would never see the pipe's end
+        raise EOFError
+    started: int = pipe.recv()
 
     async def main() -> None:
         telling = asyncio.create_task(_tell(engine, pipe))
