@@ -26,6 +26,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lameduck.core.finding import Defect, Finding, Fix, Safety, Severity
+from lameduck.defects.fields import misplaced
 from lameduck.defects.lintkit import (
     Served,
     delay_wanted,
@@ -38,6 +39,7 @@ from lameduck.defects.lintkit import (
     who,
     window_edits,
 )
+from lameduck.defects.rollouts import least_replicas
 from lameduck.defects.snippets import drain_window
 from lameduck.manifests.hooks import HookKind, hook_of
 from lameduck.manifests.project import Project
@@ -65,6 +67,8 @@ def lint(project: Project) -> Iterator[Finding]:
             continue  # it waits, or another rule says what is wrong with it
         if (not one.container.lifecycle["preStop"] and project.is_patched(one.workload)) or _waits_itself(project, one):
             continue
+        if _nobody_else(project, one) or _misplaced(one):
+            continue
         seconds = delay_wanted(project)
         message = (
             f"{one.by} sends traffic to {who(one.workload, one.container)}, and nothing delays the stop signal: "
@@ -82,6 +86,19 @@ def lint(project: Project) -> Iterator[Finding]:
         )
         severity = None if one.workload.kind != "DaemonSet" else Severity.WARNING
         yield finding(DEFECT, message, hook_place(hook, one.container), one.confidence, severity=severity, fix=fix)
+
+
+def _nobody_else(project: Project, one: Served) -> bool:
+    """Whether no other pod could take over while this one waits: then the gap has another cause (LD201, LD208)."""
+    workload = one.workload
+    if workload.kind == "Deployment":
+        return workload.spec["strategy"]["type"].string == "Recreate"
+    return workload.kind == "StatefulSet" and least_replicas(project, workload) == 1
+
+
+def _misplaced(one: Served) -> bool:
+    """Whether a delay is written where the API drops it: LD003 is about that."""
+    return any(each.key.lower() in {"lifecycle", "prestop"} for each in misplaced(one.workload))
 
 
 def _waits_itself(project: Project, one: Served) -> bool:

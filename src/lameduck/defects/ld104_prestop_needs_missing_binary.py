@@ -26,7 +26,7 @@ from lameduck.core.finding import Confidence, Defect, Finding, Fix, Safety, Seve
 from lameduck.defects.lintkit import finding, fix_of, image_facts, replace_hook, running, tried, who
 from lameduck.defects.snippets import drain_window
 from lameduck.manifests.hooks import Hook, HookKind, hook_of
-from lameduck.manifests.programs import base
+from lameduck.manifests.programs import base, words
 from lameduck.manifests.project import Project
 from lameduck.manifests.workloads import Container, Workload
 
@@ -45,9 +45,7 @@ def proof_fix(facts: Mapping[str, Any]) -> Fix | None:
     return drain_window(facts, Safety.SAFE)
 
 
-_FROM_BUSYBOX = frozenset(
-    ["sh", "bash", "ash", "dash", "sleep", "env", "kill", "cat", "wget", "curl", "touch", "test", "["]
-)
+_FROM_BUSYBOX = words("sh bash ash dash sleep env kill cat wget curl touch test [")
 
 
 def lint(project: Project) -> Iterator[Finding]:

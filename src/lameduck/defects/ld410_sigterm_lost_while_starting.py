@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from lameduck.core.finding import Confidence, Defect, Finding, Severity
 from lameduck.defects.lintkit import finding, starting
 from lameduck.manifests.flow import Way
+from lameduck.manifests.programs import words
 from lameduck.manifests.project import Project
 
 DEFECT = Defect(
@@ -34,19 +35,8 @@ DEFECT = Defect(
 )
 
 
-_LONG = frozenset(
-    [
-        "migrate",
-        "db:migrate",
-        "db:prepare",
-        "collectstatic",
-        "wait-for-it.sh",
-        "wait-for-it",
-        "wait-for",
-        "pg_isready",
-        "upgrade",
-        "install",
-    ]
+_LONG = words(
+    "migrate db:migrate db:prepare collectstatic wait-for-it.sh wait-for-it wait-for pg_isready upgrade install"
 )
 
 

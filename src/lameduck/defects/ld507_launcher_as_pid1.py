@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lameduck.core.finding import Defect, Finding, Severity
+from lameduck.core.finding import Confidence, Defect, Finding, Severity
 from lameduck.defects.lintkit import finding, starting
 from lameduck.defects.scriptfix import severity_of
 from lameduck.defects.wording import launcher_fix
@@ -34,6 +34,9 @@ DEFECT = Defect(
     "It does not pass the stop signal on, or kills the server during its drain.",
     Severity.ERROR,
 )
+
+
+_RELOADING = frozenset({"uvicorn", "gunicorn", "hypercorn", "granian"})
 
 
 def lint(project: Project) -> Iterator[Finding]:
@@ -51,3 +54,15 @@ def lint(project: Project) -> Iterator[Finding]:
                 severity=Severity.WARNING if problem.replaced else severity_of(program, project),
                 fix=launcher_fix(project, program, problem),
             )
+        server, at = program.chain.server, program.chain.server_at
+        if (
+            server is not None
+            and at is not None
+            and server.name in _RELOADING
+            and "--reload" in program.chain.server_argv
+        ):
+            text, start, end = at
+            message = (
+                f"{server.name} --reload watches files and restarts its worker: a development mode, not one that drains"
+            )
+            yield finding(DEFECT, message, text.span(start, end), Confidence.LIKELY, severity=Severity.WARNING)

@@ -25,6 +25,7 @@ from lameduck.core.finding import Defect, Finding, Severity
 from lameduck.defects.lintkit import finding, served, supports, who
 from lameduck.manifests import images
 from lameduck.manifests.hooks import HookKind, hook_of
+from lameduck.manifests.programs import words
 from lameduck.manifests.project import Project
 from lameduck.manifests.workloads import Container
 
@@ -37,19 +38,9 @@ DEFECT = Defect(
 )
 
 
-_PROXIES = frozenset(
-    [
-        "cloud-sql-proxy",
-        "cloudsql-proxy",
-        "gce-proxy",
-        "alloydb-auth-proxy",
-        "proxyv2",
-        "linkerd-proxy",
-        "envoy",
-        "pgbouncer",
-        "kuma-dp",
-        "consul-dataplane",
-    ]
+_PROXIES = words(
+    "cloud-sql-proxy cloudsql-proxy gce-proxy alloydb-auth-proxy proxyv2 linkerd-proxy envoy pgbouncer kuma-dp "
+    "consul-dataplane"
 )
 _WAITS = ("max-sigterm-delay", "min-sigterm-delay", "term_timeout", "term-timeout", "drain-time-s", "quitquitquit")
 

@@ -43,8 +43,12 @@ def served(project: Project) -> Iterator[Served]:
         services = project.services(workload)
         if services:
             names = ", ".join(service.name for service in services)
+            # Peers, scrapers and agents find each other by headless Services: no kube-proxy is in that way.
+            peers = workload.kind in {"StatefulSet", "DaemonSet"} and all(one.headless for one in services)
+            sure = Confidence.POSSIBLE if peers else Confidence.LIKELY
             for container in project.serving(workload):
-                yield Served(workload, container, f"Service {names}", Confidence.LIKELY)
+                if not container.is_agent:
+                    yield Served(workload, container, f"Service {names}", sure)
         elif not whole:
             for container in project.has_ports(workload):
                 yield Served(workload, container, f"port {container.ports[0][1]}", Confidence.POSSIBLE)

@@ -33,7 +33,9 @@ def unsuited(program: Program) -> Unsuited | None:
     server, signal = chain.server, chain.server_signal
     if server is None or signal is None or not server.graceful or signal in server.graceful or chain.supervisor:
         return None
-    if signal not in server.cuts and signal not in {"WINCH", "USR1", "HUP", "KILL"} | set(server.cuts):
+    if signal in {"KILL", "STOP"}:
+        return None  # LD504 is about these
+    if signal not in server.cuts and signal not in {"WINCH", "USR1", "HUP"} | set(server.cuts):
         return None
     if any(one.trouble not in {Trouble.SHELL_FORM} or not one.replaced for one in chain.problems):
         return None

@@ -45,7 +45,8 @@ class Wait:
     guarded: bool
     errexit: bool
     looped: bool
-    traps: tuple[str, ...]
+    traps: tuple[Trap, ...]
+    """The traps in force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,9 +374,7 @@ class Flow:
     def _wait(self, statement: Statement, guarded: bool) -> None:
         if not self.jobs:
             return
-        self.waits.append(
-            Wait(statement.start, statement.end, guarded, self.errexit, self.loops > 0, tuple(self.traps))
-        )
+        self.waits.append(Wait(statement.start, statement.end, guarded, self.errexit, self.loops > 0, self._in_force()))
 
     def _foreground(self, argv: tuple[str, ...], statement: Statement, after: tuple[Statement, ...]) -> bool:
         heaviness = weight(argv)
@@ -415,7 +414,8 @@ class Flow:
         execs: bool = False,
     ) -> None:
         """Note one point where a server runs."""
-        traps = tuple({trap.start: trap for trap in self.traps.values()}.values())
+        # `trap - TERM` before a second wait takes nothing away from the first, which the signal ends
+        traps = self.waits[0].traps if way is Way.WAIT and self.waits else self._in_force()
         self.endings.append(
             Ending(
                 way,
@@ -432,6 +432,9 @@ class Flow:
                 self.branches > 0,
             )
         )
+
+    def _in_force(self) -> tuple[Trap, ...]:
+        return tuple({trap.start: trap for trap in self.traps.values()}.values())
 
     def finish(self, after: tuple[Statement, ...]) -> None:
         """The script ends here: what runs in the background is waited for, or abandoned."""

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lameduck.manifests.programs import words
+
 _REFERENCE = re.compile(r"(?P<repository>[^@:]*(?::\d+/[^@:]*)?)(?::(?P<tag>[^@]*))?(?:@(?P<digest>.*))?\Z")
 _HUB = re.compile(r"\A(?:(?:docker\.io|index\.docker\.io|mirror\.gcr\.io|registry-1\.docker\.io)/)?(?:library/)?")
 _ECR = re.compile(r"\Apublic\.ecr\.aws/docker/library/")
@@ -41,33 +43,9 @@ _BASH = ImageFacts("", True, "bash", True, "TERM", ())
 _NONE = ImageFacts("", True, "", False, "TERM", ())
 _BUSYBOX: dict[str, Any] = {"shell": "ash", "sleep": True}
 
-_DEBIAN = frozenset(
-    [
-        "debian",
-        "ubuntu",
-        "python",
-        "pypy",
-        "golang",
-        "rust",
-        "openjdk",
-        "ruby",
-        "perl",
-        "swift",
-        "eclipse-temurin",
-        "gradle",
-        "maven",
-        "gcc",
-        "buildpack-deps",
-        "erlang",
-        "elixir",
-        "haskell",
-        "julia",
-        "r-base",
-        "clojure",
-        "sapmachine",
-        "ibmjava",
-        "amazoncorretto",
-    ]
+_DEBIAN = words(
+    "debian ubuntu python pypy golang rust openjdk ruby perl swift eclipse-temurin gradle maven gcc "
+    "buildpack-deps erlang elixir haskell julia r-base clojure sapmachine ibmjava amazoncorretto"
 )
 _ENTRY: dict[str, tuple[tuple[str, ...], tuple[str, ...], str, str]] = {
     "node": (("docker-entrypoint.sh",), ("node",), "TERM", "node"),

@@ -12,6 +12,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 
+def words(text: str) -> frozenset[str]:
+    """The words of a text, as a set."""
+    return frozenset(text.split())
+
+
 class Does(StrEnum):
     """What a link of the chain from PID 1 to the server does with the stop signal."""
 
@@ -38,47 +43,43 @@ class Wrapper:
     evidence: str = ""
 
 
-def _valued(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
-
 _INIT = "tini 0.19, dumb-init 1.2.5, catatonit: forward and reap; end when their child ends"
 WRAPPERS: dict[str, Wrapper] = {
-    "tini": Wrapper(Does.FORWARDS, _valued("-p -e"), init=True, evidence=_INIT),
-    "tini-static": Wrapper(Does.FORWARDS, _valued("-p -e"), init=True, evidence=_INIT),
-    "docker-init": Wrapper(Does.FORWARDS, _valued("-p -e"), init=True, evidence=_INIT),
-    "dumb-init": Wrapper(Does.FORWARDS, _valued("-r --rewrite"), init=True, evidence=_INIT),
+    "tini": Wrapper(Does.FORWARDS, words("-p -e"), init=True, evidence=_INIT),
+    "tini-static": Wrapper(Does.FORWARDS, words("-p -e"), init=True, evidence=_INIT),
+    "docker-init": Wrapper(Does.FORWARDS, words("-p -e"), init=True, evidence=_INIT),
+    "dumb-init": Wrapper(Does.FORWARDS, words("-r --rewrite"), init=True, evidence=_INIT),
     "catatonit": Wrapper(Does.FORWARDS, init=True, evidence=_INIT),
-    "env": Wrapper(Does.REPLACES, _valued("-u -C --unset --chdir")),
-    "nice": Wrapper(Does.REPLACES, _valued("-n --adjustment")),
-    "ionice": Wrapper(Does.REPLACES, _valued("-c -n -p --class --classdata")),
+    "env": Wrapper(Does.REPLACES, words("-u -C --unset --chdir")),
+    "nice": Wrapper(Does.REPLACES, words("-n --adjustment")),
+    "ionice": Wrapper(Does.REPLACES, words("-c -n -p --class --classdata")),
     "chrt": Wrapper(Does.REPLACES, skip=1),
     "taskset": Wrapper(Does.REPLACES, skip=1),
-    "numactl": Wrapper(Does.REPLACES, _valued("-i -m -N -C -p")),
-    "stdbuf": Wrapper(Does.REPLACES, _valued("-i -o -e --input --output --error")),
+    "numactl": Wrapper(Does.REPLACES, words("-i -m -N -C -p")),
+    "stdbuf": Wrapper(Does.REPLACES, words("-i -o -e --input --output --error")),
     "nohup": Wrapper(Does.REPLACES),
     "setsid": Wrapper(Does.FORWARDS, evidence="util-linux 2.38: drained"),
     "setpriv": Wrapper(
         Does.REPLACES,
-        _valued("--reuid --regid --ruid --rgid --euid --egid --groups --inh-caps --ambient-caps --bounding-set")
-        | _valued("--securebits --pdeathsig --selinux-label --apparmor-profile"),
+        words("--reuid --regid --ruid --rgid --euid --egid --groups --inh-caps --ambient-caps --bounding-set")
+        | words("--securebits --pdeathsig --selinux-label --apparmor-profile"),
     ),
     "chroot": Wrapper(Does.REPLACES, skip=1),
     "gosu": Wrapper(Does.REPLACES, skip=1, evidence="gosu 1.14: drained"),
     "su-exec": Wrapper(Does.REPLACES, skip=1),
-    "chpst": Wrapper(Does.REPLACES, _valued("-u -U -b -e -/ -n -m -d -o -p -f -c -t -l -L")),
-    "sudo": Wrapper(Does.FORWARDS, _valued("-u -g -C -h -p -r -t -U --user --group"), evidence="sudo: drained"),
-    "timeout": Wrapper(Does.FORWARDS, _valued("-s -k --signal --kill-after"), skip=1, evidence="coreutils: drained"),
+    "chpst": Wrapper(Does.REPLACES, words("-u -U -b -e -/ -n -m -d -o -p -f -c -t -l -L")),
+    "sudo": Wrapper(Does.FORWARDS, words("-u -g -C -h -p -r -t -U --user --group"), evidence="sudo: drained"),
+    "timeout": Wrapper(Does.FORWARDS, words("-s -k --signal --kill-after"), skip=1, evidence="coreutils: drained"),
     "ddtrace-run": Wrapper(Does.REPLACES),
-    "opentelemetry-instrument": Wrapper(Does.REPLACES, _valued("--traces_exporter --metrics_exporter --service_name")),
-    "dockerize": Wrapper(Does.FORWARDS, _valued("-wait -timeout -template -stdout -stderr -wait-retry-interval")),
+    "opentelemetry-instrument": Wrapper(Does.REPLACES, words("--traces_exporter --metrics_exporter --service_name")),
+    "dockerize": Wrapper(Does.FORWARDS, words("-wait -timeout -template -stdout -stderr -wait-retry-interval")),
     "su": Wrapper(Does.CUTS, seconds=2, evidence="util-linux 2.38: SIGKILL 2 s after the signal"),
     "runuser": Wrapper(Does.CUTS, seconds=2, evidence="util-linux 2.38: SIGKILL 2 s after the signal"),
-    "script": Wrapper(Does.SWALLOWS, _valued("-c -O -I -B -T -m -E -o"), evidence="util-linux 2.38: cut or stuck"),
-    "flock": Wrapper(Does.SWALLOWS, _valued("-w -E --timeout"), skip=1, evidence="util-linux 2.38: cut or stuck"),
-    "xargs": Wrapper(Does.SWALLOWS, _valued("-n -P -I -L -d -a -s"), evidence="findutils: cut or stuck"),
-    "time": Wrapper(Does.SWALLOWS, _valued("-f -o"), evidence="GNU time: cut or stuck"),
-    "xvfb-run": Wrapper(Does.SWALLOWS, _valued("-n -e -f -p -s -w"), evidence="a shell that runs its child"),
+    "script": Wrapper(Does.SWALLOWS, words("-c -O -I -B -T -m -E -o"), evidence="util-linux 2.38: cut or stuck"),
+    "flock": Wrapper(Does.SWALLOWS, words("-w -E --timeout"), skip=1, evidence="util-linux 2.38: cut or stuck"),
+    "xargs": Wrapper(Does.SWALLOWS, words("-n -P -I -L -d -a -s"), evidence="findutils: cut or stuck"),
+    "time": Wrapper(Does.SWALLOWS, words("-f -o"), evidence="GNU time: cut or stuck"),
+    "xvfb-run": Wrapper(Does.SWALLOWS, words("-n -e -f -p -s -w"), evidence="a shell that runs its child"),
 }
 
 LAUNCHERS: dict[str, tuple[Does, str]] = {
@@ -92,24 +93,12 @@ LAUNCHERS: dict[str, tuple[Does, str]] = {
 }
 """Each with its verdict where the script shell is dash; npm and npx drain with bash or ash."""
 
-SUPERVISORS = frozenset(
-    [
-        "supervisord",
-        "s6-svscan",
-        "runsvdir",
-        "my_init",
-        "systemd",
-        "circusd",
-        "init",
-        "s6-overlay-init",
-        "runit",
-        "runit-init",
-        "monit",
-    ]
+SUPERVISORS = words(
+    "supervisord s6-svscan runsvdir my_init systemd circusd init s6-overlay-init runit runit-init monit"
 )
 """Known to forward to what they supervise, each by its own settings."""
 
-SHELLS = frozenset(["sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "busybox"])
+SHELLS = words("sh bash dash ash ksh mksh zsh busybox")
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,231 +236,24 @@ _MODULES = {
     "granian": "granian",
 }
 _VERSIONED = re.compile(r"(python|php-fpm|java|ruby|node)[\d.]*\Z")
-_ONESHOT_WORDS = frozenset(
-    [
-        "migrate",
-        "makemigrations",
-        "collectstatic",
-        "compilemessages",
-        "createsuperuser",
-        "loaddata",
-        "check",
-        "install",
-        "ci",
-        "build",
-        "upgrade",
-        "db:migrate",
-        "db:prepare",
-        "db:create",
-        "db:setup",
-        "db:seed",
-        "assets:precompile",
-        "config:cache",
-        "config:clear",
-        "route:cache",
-        "view:cache",
-        "storage:link",
-        "key:generate",
-        "optimize",
-        "cache:clear",
-        "cache:warmup",
-        "shell",
-        "console",
-        "test",
-        "lint",
-        "compile",
-        "init",
-        "create_db",
-        "createcachetable",
-        "flush",
-        "seed",
-        "precompile",
-        "version",
-        "--version",
-        "-v",
-        "-V",
-        "--help",
-        "-h",
-        "wait",
-    ]
+_ONESHOT_WORDS = words(
+    "migrate makemigrations collectstatic compilemessages createsuperuser loaddata check install ci build upgrade "
+    "db:migrate db:prepare db:create db:setup db:seed assets:precompile config:cache config:clear route:cache "
+    "view:cache storage:link key:generate optimize cache:clear cache:warmup shell console test lint compile init "
+    "create_db createcachetable flush seed precompile version --version -v -V --help -h wait"
 )
-_UTILITIES = frozenset(
-    [
-        "echo",
-        "printf",
-        ":",
-        "true",
-        "false",
-        "test",
-        "[",
-        "[[",
-        "cd",
-        "pwd",
-        "set",
-        "unset",
-        "export",
-        "readonly",
-        "local",
-        "declare",
-        "typeset",
-        "let",
-        "read",
-        "shift",
-        "umask",
-        "ulimit",
-        "alias",
-        "exit",
-        "return",
-        "break",
-        "continue",
-        "trap",
-        "wait",
-        "kill",
-        "sleep",
-        "mkdir",
-        "rmdir",
-        "rm",
-        "cp",
-        "mv",
-        "ln",
-        "touch",
-        "cat",
-        "chmod",
-        "chown",
-        "chgrp",
-        "ls",
-        "find",
-        "grep",
-        "egrep",
-        "fgrep",
-        "sed",
-        "awk",
-        "gawk",
-        "cut",
-        "tr",
-        "sort",
-        "uniq",
-        "head",
-        "tee",
-        "wc",
-        "date",
-        "id",
-        "whoami",
-        "hostname",
-        "uname",
-        "which",
-        "type",
-        "hash",
-        "getent",
-        "useradd",
-        "usermod",
-        "groupadd",
-        "groupmod",
-        "adduser",
-        "addgroup",
-        "deluser",
-        "sysctl",
-        "mount",
-        "umount",
-        "install",
-        "tar",
-        "gzip",
-        "gunzip",
-        "unzip",
-        "curl",
-        "wget",
-        "nc",
-        "ping",
-        "dig",
-        "nslookup",
-        "host",
-        "getopt",
-        "getopts",
-        "basename",
-        "dirname",
-        "realpath",
-        "readlink",
-        "stat",
-        "df",
-        "du",
-        "ps",
-        "pgrep",
-        "pkill",
-        "killall",
-        "envsubst",
-        "jq",
-        "yq",
-        "openssl",
-        "git",
-        "pip",
-        "pip3",
-        "apt-get",
-        "apk",
-        "yum",
-        "dnf",
-        "npm-install",
-        "wait-for-it",
-        "wait-for-it.sh",
-        "wait-for",
-        "wait-for.sh",
-        "pg_isready",
-        "psql",
-        "mysql",
-        "mysqladmin",
-        "redis-cli",
-        "mongosh",
-        "mongo",
-        "createdb",
-        "alembic",
-        "flyway",
-        "liquibase",
-        "rake",
-        "composer",
-        "update-ca-certificates",
-        "keytool",
-        "ssh-keygen",
-        "locale-gen",
-        "ldconfig",
-        "sync",
-        "seq",
-        "yes",
-        "mktemp",
-        "md5sum",
-        "sha256sum",
-        "base64",
-        "xxd",
-        "command",
-        "source",
-        ".",
-        "eval",
-        "builtin",
-        "shopt",
-        "pushd",
-        "popd",
-        "dirs",
-        "service",
-        "systemctl",
-        "crontab",
-        "logger",
-        "mkfifo",
-        "expr",
-        "times",
-        "source-highlight",
-        "aws",
-        "gcloud",
-        "kubectl",
-        "vault-login",
-        "consul-template",
-        "nginx-t",
-        "cmp",
-        "diff",
-        "patch",
-        "file",
-        "ip",
-        "iptables",
-        "ifconfig",
-        "route",
-    ]
+_UTILITIES = words(
+    "echo printf : true false test [ [[ cd pwd set unset export readonly local declare typeset let read shift "
+    "umask ulimit alias exit return break continue trap wait kill sleep mkdir rmdir rm cp mv ln touch cat chmod "
+    "chown chgrp ls find grep egrep fgrep sed awk gawk cut tr sort uniq head tee wc date id whoami hostname uname "
+    "which type hash getent useradd usermod groupadd groupmod adduser addgroup deluser sysctl mount umount "
+    "install tar gzip gunzip unzip curl wget nc ping dig nslookup host getopt getopts basename dirname realpath "
+    "readlink stat df du ps pgrep pkill killall envsubst jq yq openssl git pip pip3 apt-get apk yum dnf "
+    "npm-install wait-for-it wait-for-it.sh wait-for wait-for.sh pg_isready psql mysql mysqladmin redis-cli "
+    "mongosh mongo createdb alembic flyway liquibase rake composer update-ca-certificates keytool ssh-keygen "
+    "locale-gen ldconfig sync seq yes mktemp md5sum sha256sum base64 xxd command source . eval builtin shopt "
+    "pushd popd dirs service systemctl crontab logger mkfifo expr times source-highlight aws gcloud kubectl "
+    "vault-login consul-template nginx-t cmp diff patch file ip iptables ifconfig route"
 )
 
 

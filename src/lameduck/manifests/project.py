@@ -190,7 +190,8 @@ class Project:
         """The Services that select a workload's pods."""
         key = id(workload)
         if key not in self._services:
-            self._services[key] = [] if workload.is_batch else self.cluster.services_of(workload)
+            found = [] if workload.is_batch else self.cluster.services_of(workload)
+            self._services[key] = [one for one in found if not one.is_for_metrics]
         return self._services[key]
 
     def serving(self, workload: Workload) -> tuple[Container, ...]:

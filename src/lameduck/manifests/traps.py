@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lameduck.manifests.programs import base
+from lameduck.manifests.programs import base, words
 from lameduck.manifests.shell import Kind, Statement, parse_words
 
 SIGNALS = {"1": "HUP", "2": "INT", "3": "QUIT", "9": "KILL", "10": "USR1", "12": "USR2", "15": "TERM", "28": "WINCH"}
@@ -19,29 +19,7 @@ _STOPPERS = re.compile(
     r"(nginx|apachectl|apache2ctl|httpd|supervisorctl|rabbitmqctl|redis-cli|pg_ctl|catalina\.sh|mysqladmin|nodetool|service|"
     r"systemctl|kafka-server-stop(\.sh)?|zkServer\.sh|s6-svscanctl|start-stop-daemon|mongod|varnishadm|uwsgi|su|gosu|sudo)\Z"
 )
-_HARMLESS = frozenset(
-    [
-        "echo",
-        "printf",
-        ":",
-        "true",
-        "false",
-        "rm",
-        "sleep",
-        "date",
-        "touch",
-        "export",
-        "unset",
-        "logger",
-        "test",
-        "[",
-        "local",
-        "set",
-        "return",
-        "cat",
-        "sync",
-    ]
-)
+_HARMLESS = words("echo printf : true false rm sleep date touch export unset logger test [ local set return cat sync")
 
 
 def signal_name(word: str) -> str:

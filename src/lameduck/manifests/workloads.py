@@ -7,10 +7,12 @@ what the template says and never judged by a Deployment's rollout.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lameduck.manifests import images
+from lameduck.manifests.programs import words
 from lameduck.manifests.yamlnode import Node
 
 _TEMPLATES = {
@@ -37,49 +39,16 @@ _GROUPS = {
     "Rollout": ("argoproj.io",),
     "DeploymentConfig": ("apps.openshift.io", ""),
 }
-_PROXIES = [
-    "cloud-sql-proxy",
-    "cloudsql-proxy",
-    "gce-proxy",
-    "alloydb-auth-proxy",
-    "pgbouncer",
-    "oauth2-proxy",
-    "envoy",
-    "linkerd-proxy",
-    "proxyv2",
-    "istio-proxy",
-    "consul-dataplane",
-    "kuma-dp",
-    "vault",
-    "vault-agent",
-    "otel-collector",
-    "opentelemetry-collector",
-    "opentelemetry-collector-contrib",
-    "aws-otel-collector",
-    "fluent-bit",
-    "fluentd",
-    "filebeat",
-    "vector",
-    "promtail",
-    "alloy",
-    "telegraf",
-    "nginx-prometheus-exporter",
-    "statsd-exporter",
-    "node-exporter",
-    "php-fpm_exporter",
-    "php-fpm-exporter",
-    "redis_exporter",
-    "postgres_exporter",
-    "datadog",
-    "agent",
-    "config-reloader",
-    "configmap-reload",
-    "k8s-sidecar",
-    "git-sync",
-    "kube-rbac-proxy",
-    "cloudflared",
-    "tailscale",
-]
+_AGENTS = words(
+    "otel-collector opentelemetry-collector opentelemetry-collector-contrib aws-otel-collector fluent-bit fluentd "
+    "filebeat vector promtail alloy telegraf agent node-exporter config-reloader configmap-reload k8s-sidecar git-sync"
+)
+"""Helpers that serve nobody but their own upkeep: shippers, collectors, reloaders; exporters go by their names' end."""
+_PROXIES = words(
+    "cloud-sql-proxy cloudsql-proxy gce-proxy alloydb-auth-proxy pgbouncer oauth2-proxy envoy linkerd-proxy proxyv2 "
+    "istio-proxy consul-dataplane kuma-dp vault vault-agent kube-rbac-proxy cloudflared tailscale"
+)
+_METRICS = re.compile(r"(https?-)?(metrics|prometheus|prom|monitoring|telemetry|exporter)(-.*)?\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +105,16 @@ class Container:
         return [(port["name"].string or "", port["containerPort"].integer) for port in self.node["ports"].items()]
 
     @property
-    def is_proxy(self) -> bool:
-        """Whether its image is a known helper: a proxy, an exporter, a log shipper."""
+    def is_agent(self) -> bool:
+        """Whether its image is a known exporter, collector or log shipper: nobody's requests are lost with it."""
         name = images.reference(self.image or "").name
-        return name in _PROXIES or name.endswith(("-exporter", "_exporter", "-proxy"))
+        return name in _AGENTS or name.endswith(("-exporter", "_exporter"))
+
+    @property
+    def is_proxy(self) -> bool:
+        """Whether its image is a known helper of another container: a proxy, or an agent."""
+        name = images.reference(self.image or "").name
+        return self.is_agent or name in _PROXIES or name.endswith("-proxy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +195,12 @@ class Service:
     def name(self) -> str:
         """Its name."""
         return self.object.name
+
+    @property
+    def is_for_metrics(self) -> bool:
+        """Whether all its ports are named for metrics: a scrape is no client's request."""
+        names = [port["name"].string or "" for port in self.ports]
+        return bool(names) and all(_METRICS.match(name) for name in names)
 
     @property
     def ports(self) -> list[Node]:
