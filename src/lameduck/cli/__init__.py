@@ -25,6 +25,7 @@ COMMANDS = {
     "demo": "the prediction service's story, act by act, from failing to proven",
     "load": "send requests at a steady rate and say what became of each",
     "report": "render a kept run again: terminal, html, json, junit, markdown, openmetrics, csv, parquet",
+    "compare": "set two kept runs side by side: is the second worse beyond noise?",
     "runs": "list the runs that are kept",
     "completion": "print a completion script for bash, zsh or tcsh",
 }

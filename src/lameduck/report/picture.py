@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from lameduck.core.instants import MILLISECOND
+from lameduck.core.instants import MILLISECOND, human
 from lameduck.core.join import Joined, stage_of_life
 from lameduck.core.proof import Proof
 from lameduck.core.recording import LANES
@@ -152,7 +152,7 @@ def picture(run: Run, judgement: Judgement, bin_width: int | None = None, most: 
         p99=[_quantile(each, 0.99) for each in times],
         slow=slow,
         pods=[_pod(pod, origin, length) for pod in pods],
-        bands=_bands(run.observations, origin),
+        bands=bands(run.observations, origin),
         stalls=[(stall.start - origin, stall.start + stall.length - origin) for stall in run.stalls],
         failures=[_lost(case, cause, finding, origin, row) for case, cause, finding in kept],
         failed=len(judgement.cases),
@@ -304,19 +304,29 @@ def _pod(pod: PodHistory, origin: int, length: int) -> PodRow:
 
 def _details(detail: Mapping[str, object]) -> str:
     return ", ".join(
-        f"{key.replace('_', ' ')} {value}" for key, value in detail.items() if value is not None and value != ""
+        _told(key, value) for key, value in detail.items() if value is not None and value not in ("", [], {})
     )
 
 
-def _bands(observations: Iterable[Observation], origin: int) -> list[Band]:
-    bands: dict[str, Band] = {}
+def _told(key: str, value: object) -> str:
+    name = key.replace("_", " ")
+    if isinstance(value, bool):
+        return name if value else f"not {name}"
+    if key.endswith("_ns") and isinstance(value, int):
+        return f"{name.removesuffix(' ns')} {human(value)}"
+    return f"{name} {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}"
+
+
+def bands(observations: Iterable[Observation], origin: int) -> list[Band]:
+    """Every disruption, in the order of their requests; instants in ns from ``origin``."""
+    found: dict[str, Band] = {}
     for seen in observations:
         at = seen.at - origin
         if seen.what is Event.DISRUPTION_REQUESTED:
-            bands[seen.subject] = Band(seen.subject, at, None, completed=False)
-        elif seen.what is Event.DISRUPTION_COMPLETED and seen.subject in bands:
-            bands[seen.subject] = Band(seen.subject, bands[seen.subject].start, at, completed=True)
-        elif seen.what is Event.DISRUPTION_FAILED and seen.subject in bands:
+            found[seen.subject] = Band(seen.subject, at, None, completed=False)
+        elif seen.what is Event.DISRUPTION_COMPLETED and seen.subject in found:
+            found[seen.subject] = Band(seen.subject, found[seen.subject].start, at, completed=True)
+        elif seen.what is Event.DISRUPTION_FAILED and seen.subject in found:
             why = str(seen.detail.get("why", ""))
-            bands[seen.subject] = Band(seen.subject, bands[seen.subject].start, at, completed=False, note=why)
-    return sorted(bands.values(), key=lambda band: band.start)
+            found[seen.subject] = Band(seen.subject, found[seen.subject].start, at, completed=False, note=why)
+    return sorted(found.values(), key=lambda band: band.start)

@@ -17,6 +17,8 @@ def percent(share: float) -> str:
     """A share as a percentage with as many digits as it needs."""
     if share >= 0.1:
         return f"{share:.0%}"
+    if not share:
+        return "0%"
     return f"{share:.2%}" if share >= 0.001 else f"{share:.4%}"
 
 

@@ -193,7 +193,11 @@ async function begin() {
     by("lost-before").addEventListener("click", () => { chosen.from -= PAGE; table(); });
     by("lost-after").addEventListener("click", () => { chosen.from += PAGE; table(); });
   }
-  addEventListener("beforeprint", () => { for (const each of document.querySelectorAll("details")) each.open = true; });
+  addEventListener("beforeprint", () => {
+    // The canvases keep their size; 680 px is what A4 and Letter have between usual margins.
+    document.documentElement.style.setProperty("--print-zoom", String(Math.min(1, 680 / by("picture").clientWidth)));
+    for (const each of document.querySelectorAll("details")) each.open = true;
+  });
   picture.onPick = (n) => (n === null ? clear() : chooseRequest(n));
   picture.onPod = (pod) => { picture.show([], [pod]); say(`Pod ${run.pods[pod].name}: ${run.pods[pod].marks.map((mark) => `${spoken(mark[0])} ${seconds(mark[1])}`).join(", ")}`); };
   copyButtons();
