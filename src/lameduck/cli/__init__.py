@@ -21,6 +21,7 @@ COMMANDS = {
     "lint": "find what makes a rollout lose requests, in manifests, Dockerfiles and start scripts",
     "fix": "mend what lint finds: a diff, or the files",
     "explain": "the page of one rule",
+    "inject": "manifests in, manifests with the complete safe set out",
     "prove": "load + rollouts + observation: the verdict, its findings, the report",
     "demo": "the prediction service's story, act by act, from failing to proven",
     "load": "send requests at a steady rate and say what became of each",

@@ -7,6 +7,7 @@ not made.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -89,6 +90,11 @@ def insert_text(node: Node, block: str) -> Edit:
     return _after(text, node, lines)
 
 
+def is_json(text: Text) -> bool:
+    """Whether a file is JSON, which YAML's flow style would spoil for other readers."""
+    return text.content.lstrip("\ufeff \t\r\n").startswith(("{", "["))
+
+
 def step_of(text: Text) -> int:
     """How many columns the file indents by: the first nested line's own."""
     match = re.search(r"^(\S[^\n#]*:)[ \t]*\r?\n( +)(?=[^\s#-])", text.content, re.MULTILINE)
@@ -117,6 +123,11 @@ def _lines(value: Value, step: int) -> list[str]:
         if isinstance(inner, Mapping):
             found.append(f"{key}:")
             found += [" " * step + line for line in _lines(inner, step)]
+        elif isinstance(inner, list) and any(isinstance(one, Mapping) for one in inner):
+            found.append(f"{key}:")
+            for one in inner:
+                first, *rest = _lines(one, step)
+                found += [" " * step + f"- {first}", *(" " * (step + 2) + line for line in rest)]
         else:
             found.append(f"{key}: {flow(inner)}")
     return found
@@ -170,7 +181,8 @@ def _insert(node: Node, key: str, value: Value) -> Edit:
         lead = "" if text.content[at - 1] in "{," else ", "
         if text.content[at - 1] == ",":
             lead = " "
-        return Edit(at, at, f"{lead}{key}: {flow(value)}")
+        name, inner = (json.dumps(key), json.dumps(value)) if is_json(text) else (key, flow(value))
+        return Edit(at, at, f"{lead}{name}: {inner}")
     step, column = step_of(text), _mapping_column(node)
     return _after(text, node, render({key: value}, column, step, text.eol))
 
