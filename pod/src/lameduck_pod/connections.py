@@ -55,10 +55,21 @@ class Connection:
         data_in: int = 0,
         data_out: int = 0,
     ) -> None:
-        self.state, self.port, self.here, self.peer_port, self.peer = state, port, here, peer_port, peer
-        self.identity, self.rqueue, self.wqueue, self.inode, self.timed = identity, rqueue, wqueue, inode, timed
-        self.sent_ago, self.received_ago, self.bytes_in = sent_ago, received_ago, bytes_in
-        self.data_in, self.data_out = data_in, data_out
+        self.state = state
+        self.port = port
+        self.here = here
+        self.peer_port = peer_port
+        self.peer = peer
+        self.identity = identity
+        self.rqueue = rqueue
+        self.wqueue = wqueue
+        self.inode = inode
+        self.timed = timed
+        self.sent_ago = sent_ago
+        self.received_ago = received_ago
+        self.bytes_in = bytes_in
+        self.data_in = data_in
+        self.data_out = data_out
 
     @property
     def client(self) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from socket import ntohs
 
 from lameduck_pod.connections import CLOSE, TIME_WAIT, Connection
 
@@ -24,10 +25,11 @@ LIVE = 0xFFF & ~(1 << TIME_WAIT) & ~(1 << CLOSE)  # TIME_WAIT rows have no tcp_i
 HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port id
 ASK = struct.Struct("=BBBxI")  # inet_diag_req_v2: family, protocol, extensions, states; then inet_diag_sockid (48)
 ATTRIBUTE = struct.Struct("=HH")
-TIMES = struct.Struct("=I4xI")  # tcp_info: last_data_sent @44, last_data_recv @52, ms ago
-COUNTS = struct.Struct("=Q16xII")  # tcp_info: bytes_received @128, data_segs_in @152, data_segs_out @156
-PORTS = struct.Struct("!HH")
-QUEUES = struct.Struct("=II4xI")  # rqueue @56, wqueue @60, inode @68
+# inet_diag_msg (72): family @0, state @1, source and destination port @4, their addresses @8 and @24, cookie @44,
+# rqueue @56, wqueue @60, inode @68. Ports are big-endian.
+ROW = struct.Struct("=BBxxHH16s16s4x8s4xII4xI")
+# tcp_info: last_data_sent @44 and last_data_recv @52 (ms ago), bytes_received @128, data_segs_in @152, _out @156.
+TCP_INFO = struct.Struct("=44xI4xI72xQ16xII")
 
 
 class SockDiag:
@@ -107,28 +109,30 @@ class Destroyed:
 
 def parse(message: bytes, at: int, end: int) -> Connection:
     """The connection of one inet_diag_msg and its attributes, in message[at:end]."""
-    sport, dport = PORTS.unpack_from(message, at + 4)
-    rqueue, wqueue, inode = QUEUES.unpack_from(message, at + 56)
+    family, state, sport, dport, here, peer, cookie, rqueue, wqueue, inode = ROW.unpack_from(message, at)
+    four = family == socket.AF_INET
     row = Connection(
-        message[at + 1],
-        sport,
-        plain_address(message[at] == socket.AF_INET, message[at + 8 : at + 24]),
-        dport,
-        plain_address(message[at] == socket.AF_INET, message[at + 24 : at + 40]),
-        message[at + 44 : at + 52],
+        state,
+        ntohs(sport),
+        plain_address(four, here),
+        ntohs(dport),
+        plain_address(four, peer),
+        cookie,
         rqueue,
         wqueue,
         inode,
     )
-    at += 72
+    at += ROW.size
     while at + 4 <= end:
         size, kind = ATTRIBUTE.unpack_from(message, at)
+        if kind == INFO and size >= 4 + TCP_INFO.size:
+            row.timed = True
+            row.sent_ago, row.received_ago, row.bytes_in, row.data_in, row.data_out = TCP_INFO.unpack_from(
+                message, at + 4
+            )
+            break
         if size < 4:
             break
-        if kind == INFO and size >= 4 + 160:
-            row.timed = True
-            row.sent_ago, row.received_ago = TIMES.unpack_from(message, at + 4 + 44)
-            row.bytes_in, row.data_in, row.data_out = COUNTS.unpack_from(message, at + 4 + 128)
         at += (size + 3) & ~3
     return row
 
