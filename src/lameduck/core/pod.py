@@ -343,7 +343,7 @@ def _run(pod: Pod, _: int) -> Step:
 def _started(pod: Pod, now: int) -> Step:
     if pod.phase is not Phase.RUNNING:
         return pod, ()
-    probe = None if pod.deleted is not None else probes.begin(pod.spec.probe, now, pod.delays.probe_phase)
+    probe = probes.begin(pod.spec.probe, now, pod.delays.probe_phase)
     started = replace(_plan(pod, now + pod.delays.status, Due.STATUS), probe=probe)
     return started, (Report(Milestone.STARTED),)
 
@@ -477,7 +477,7 @@ def _exited(pod: Pod, now: int, code: int) -> Step:
     if pod.deleted is None:
         return _crashed(pod, now, code)
     report = Report(Milestone.EXITED, {"code": code})
-    pod = _drop(replace(pod, phase=Phase.EXITED, probe=None, listening=False), Due.STOP, Due.KILL)
+    pod = replace(pod, phase=Phase.EXITED, probe=None, listening=False)
     if not pod.hook_running:
         return _finish(pod, now), (report,)
     if pod.hook_waited and pod.spec.hook and pod.spec.hook.kind is HookKind.SLEEP:
