@@ -14,8 +14,9 @@ OPEN = frozenset((ESTABLISHED, CLOSE_WAIT))
 class Connection:
     """A row. Times are milliseconds before the look, and mean something only when `timed`; addresses are 4 or 16 bytes.
 
-    `identity` tells two connections with the same ports apart. On a listener, `rqueue` counts the connections that
-    nobody has accepted yet. A plain class with slots, since a look at 1,000 connections makes 1,000 of them.
+    `here` is known of listeners only. `identity` tells two connections with the same ports apart. On a listener,
+    `rqueue` counts the connections that nobody has accepted yet. A plain class with slots, since a look at 1,000
+    connections makes 1,000 of them.
     """
 
     __slots__ = (

@@ -12,7 +12,7 @@ import socket
 import struct
 from socket import ntohs
 
-from lameduck_pod.connections import CLOSE, TIME_WAIT, Connection
+from lameduck_pod.connections import CLOSE, LISTEN, TIME_WAIT, Connection
 
 NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY = 4, 20
 REQUEST_DUMP, ERROR, DONE = 0x301, 2, 3
@@ -114,7 +114,7 @@ def parse(message: bytes, at: int, end: int) -> Connection:
     row = Connection(
         state,
         ntohs(sport),
-        plain_address(four, here),
+        plain_address(four, here) if state == LISTEN else b"",
         ntohs(dport),
         plain_address(four, peer),
         cookie,
