@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from lameduck.manifests.chain import chain_of_script
 from lameduck.manifests.programs import WRAPPERS, Does
 from lameduck.manifests.text import Text
+from lameduck.manifests.walking import chain_of_script
 
 SERVER = """\
 import os, signal, time

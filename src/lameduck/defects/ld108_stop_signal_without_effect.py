@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from lameduck.core.finding import Confidence, Defect, Finding, Severity
 from lameduck.defects.lintkit import finding, running, who
 from lameduck.manifests.project import Project
-from lameduck.manifests.traps import signal_name
+from lameduck.manifests.signals import signal_name
 
 DEFECT = Defect(
     "LD108",

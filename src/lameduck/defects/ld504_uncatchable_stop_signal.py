@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from lameduck.core.finding import Confidence, Defect, Edit, Finding, Safety, Severity
 from lameduck.defects.lintkit import finding, fix_of
 from lameduck.manifests.project import Project
-from lameduck.manifests.traps import signal_name
+from lameduck.manifests.signals import signal_name
 
 DEFECT = Defect(
     "LD504",

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from lameduck.manifests import images
 from lameduck.manifests.dockerfile import Dockerfile, Instruction, Stage
 from lameduck.manifests.images import ImageFacts
+from lameduck.manifests.signals import signal_name
 from lameduck.manifests.text import Text
-from lameduck.manifests.traps import signal_name
 from lameduck.manifests.unwrap import shell_code
 from lameduck.manifests.workloads import Container, Workload
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from lameduck.manifests import images
-from lameduck.manifests.chain import Chain, chain_of, chain_of_script
+from lameduck.manifests.chain import Chain, Link
 from lameduck.manifests.dockerfile import Dockerfile, is_dockerfile
 from lameduck.manifests.imagefiles import Read
 from lameduck.manifests.launch import Launch, of_container, of_image
+from lameduck.manifests.programs import Does
 from lameduck.manifests.text import Text
 from lameduck.manifests.workloads import Cluster, Container, ContainerKind, Service, Workload, objects_of
 from lameduck.manifests.yamlnode import Node, Unreadable, documents
@@ -108,6 +109,7 @@ class Project:
         """Kinds and names that a patch in the input changes."""
         self.kustomizations: list[str] = []
         self._services: dict[int, list[Service]] = {}
+        self._serving: dict[int, tuple[Container, ...]] = {}
         for text in texts:
             self._add(text)
         self._find_patches()
@@ -196,6 +198,12 @@ class Project:
 
     def serving(self, workload: Workload) -> tuple[Container, ...]:
         """The containers of a workload that its Services send traffic to; () when no Service selects it."""
+        key = id(workload)
+        if key not in self._serving:
+            self._serving[key] = self._find_serving(workload)
+        return self._serving[key]
+
+    def _find_serving(self, workload: Workload) -> tuple[Container, ...]:
         services = self.services(workload)
         if not services:
             return ()
@@ -234,11 +242,11 @@ class Project:
                     claimed.add(id(dockerfile))
                 launch = of_container(container, workload, dockerfile)
                 if launch is not None:
-                    found.append(Program(chain_of(launch, self.read), container, workload))
+                    found.append(Program(_chain_of(launch, self.read), container, workload))
         images_alone = (of_image(one) for one in self.dockerfiles if id(one) not in claimed)
-        found += [Program(chain_of(launch, self.read)) for launch in images_alone if launch is not None]
+        found += [Program(_chain_of(launch, self.read)) for launch in images_alone if launch is not None]
         seen = {text.path for program in found for text in program.chain.texts}
-        found += [Program(chain_of_script(text, self.read)) for text in self.scripts if text.path not in seen]
+        found += [Program(_chain_of_script(text, self.read)) for text in self.scripts if text.path not in seen]
         return found
 
     def program_of(self, container: Container) -> Program | None:
@@ -282,6 +290,20 @@ class Project:
                 return here
             folder = folder.rsplit("/", 1)[0] if "/" in folder else ""
         return self.dockerfiles
+
+
+def _chain_of(launch: Launch, read: Read) -> Chain:
+    if launch.argv is None:  # nothing to follow: most manifests without their image, so no shell is loaded for them
+        return Chain(launch, [Link(f"the entry point of {launch.base.name or 'the image'}", Does.UNKNOWN)])
+    from lameduck.manifests.walking import chain_of  # noqa: PLC0415
+
+    return chain_of(launch, read)
+
+
+def _chain_of_script(text: Text, read: Read) -> Chain:
+    from lameduck.manifests.walking import chain_of_script  # noqa: PLC0415
+
+    return chain_of_script(text, read)
 
 
 def _servers(workload: Workload) -> tuple[Container, ...]:

@@ -7,12 +7,15 @@ script is still used, and ``errors`` says that something was left out.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from typing import Any
 
 from lameduck.manifests.text import Text
+
+_WIDE = re.compile(r"[^\x00-\x7f]")
 
 
 class Kind(StrEnum):
@@ -101,7 +104,7 @@ def parse(text: Text, start: int = 0, end: int | None = None) -> Script:
 
 def parse_code(text: Text, code: str, offsets: list[int], start: int, end: int) -> Script:
     """Parse code whose characters lie at ``offsets`` (one more than characters) of a file."""
-    builder = _Builder(code.replace("\r", " "), offsets)
+    builder = _Builder(code, offsets)
     try:
         tree = _parser().parse(builder.source)
         statements = builder.block(tree.root_node)
@@ -119,24 +122,20 @@ def parse_words(code: str) -> tuple[Statement, ...]:
 class _Builder:
     """Turns one syntax tree into statements."""
 
-    __slots__ = ("ascii", "map", "offsets", "source")
+    __slots__ = ("code", "offsets", "source")
 
     def __init__(self, code: str, offsets: list[int]) -> None:
-        self.source = code.encode("utf-8", "surrogatepass")
+        self.code = code
         self.offsets = offsets
-        self.ascii = len(self.source) == len(code)
-        self.map: list[int] = []
-        if not self.ascii:
-            for index, character in enumerate(code):
-                self.map += [index] * len(character.encode("utf-8", "surrogatepass"))
-            self.map.append(len(code))
+        # The grammar's scanner asks the C library about wide characters and crashes the process on some
+        # (tree-sitter-bash 0.25.1). To a shell each of them is a letter of a word, so a letter stands in for it.
+        self.source = _WIDE.sub("x", code.replace("\r", " ").replace("\ufeff", " ")).encode()
 
     def at(self, byte: int) -> int:
-        index = byte if self.ascii else self.map[byte]
-        return self.offsets[min(index, len(self.offsets) - 1)]
+        return self.offsets[min(byte, len(self.offsets) - 1)]
 
     def text(self, node: Any) -> str:
-        return self.source[node.start_byte : node.end_byte].decode("utf-8", "replace")
+        return self.code[node.start_byte : node.end_byte]
 
     def block(self, node: Any) -> tuple[Statement, ...]:
         found: list[Statement] = []

@@ -19,6 +19,10 @@ from lameduck.manifests.yamlnode import Node
 Value = Mapping[str, Any] | list[Any] | str | int
 
 
+_WORDS_OF_YAML = frozenset("true false yes no on off y n null".split())  # noqa: SIM905
+"""What YAML 1.1 does not read as a string."""
+
+
 class Refused(Exception):
     """An edit that cannot be made safely, and why."""
 
@@ -136,11 +140,9 @@ def _lines(value: Value, step: int) -> list[str]:
 def _scalar(value: str | int) -> str:
     if isinstance(value, int):
         return str(value).lower() if isinstance(value, bool) else str(value)
-    return (
-        value
-        if re.fullmatch(r"[A-Za-z/][\w./-]*", value)
-        else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    )
+    if re.fullmatch(r"[A-Za-z/][\w./-]*", value) and value.lower() not in _WORDS_OF_YAML:
+        return value
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _check(node: Node) -> None:

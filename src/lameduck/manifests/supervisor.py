@@ -16,8 +16,8 @@ from lameduck.manifests.dockerfile import Stage
 from lameduck.manifests.imagefiles import Read, find, in_context
 from lameduck.manifests.ini import Section, sections
 from lameduck.manifests.programs import Server, base, server_of
+from lameduck.manifests.signals import signal_name
 from lameduck.manifests.text import Text
-from lameduck.manifests.traps import signal_name
 from lameduck.manifests.unwrap import inner
 
 _PLACES = re.compile(r"supervisor(d)?(\.conf|/|\.d/|$)")

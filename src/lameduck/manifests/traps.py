@@ -11,24 +11,13 @@ from dataclasses import dataclass
 
 from lameduck.manifests.programs import base, words
 from lameduck.manifests.shell import Kind, Statement, parse_words
+from lameduck.manifests.signals import signal_name
 
-SIGNALS = {"1": "HUP", "2": "INT", "3": "QUIT", "9": "KILL", "10": "USR1", "12": "USR2", "15": "TERM", "28": "WINCH"}
-SIGNALS |= {"0": "EXIT", "19": "STOP", "6": "ABRT", "17": "CHLD", "37": "RTMIN+3"}
-_NAME = re.compile(r"(SIG)?[A-Z][A-Z0-9+-]*\Z")
 _STOPPERS = re.compile(
     r"(nginx|apachectl|apache2ctl|httpd|supervisorctl|rabbitmqctl|redis-cli|pg_ctl|catalina\.sh|mysqladmin|nodetool|service|"
     r"systemctl|kafka-server-stop(\.sh)?|zkServer\.sh|s6-svscanctl|start-stop-daemon|mongod|varnishadm|uwsgi|su|gosu|sudo)\Z"
 )
 _HARMLESS = words("echo printf : true false rm sleep date touch export unset logger test [ local set return cat sync")
-
-
-def signal_name(word: str) -> str:
-    """TERM for ``SIGTERM``, ``term``, ``15`` and ``TERM``; "" for what is no signal's name."""
-    word = word.strip().strip("\"'")
-    if word in SIGNALS:
-        return SIGNALS[word]
-    upper = word.upper()
-    return upper.removeprefix("SIG") if _NAME.match(upper) else ""
 
 
 @dataclass(frozen=True, slots=True)

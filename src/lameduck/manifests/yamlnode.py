@@ -26,13 +26,14 @@ except ImportError:  # PyYAML without libyaml: the same marks, slower
 _INT = re.compile(r"[-+]?[0-9]+\Z")
 _TRUE, _FALSE = {"true", "yes", "on"}, {"false", "no", "off"}
 MAX_DEPTH = 60
-_NOTHING: dict[str, tuple[Any, Any]] = {}
+_NOTHING: dict[str, tuple[Any, Any, bool]] = {}
+_ABSENT = (None, None, False)
 
 
 class Node:
     """One value of a document, or the absence of one."""
 
-    __slots__ = ("_map", "key", "merged", "raw", "shift", "text")
+    __slots__ = ("_kids", "_map", "key", "merged", "raw", "shift", "text")
 
     def __init__(self, text: Text, raw: Any, shift: int = 0, key: Any = None, merged: bool = False) -> None:
         self.text = text
@@ -43,7 +44,8 @@ class Node:
         """The node of the key, for a value of a mapping."""
         self.merged = merged
         """Whether the value came through a merge key."""
-        self._map: dict[str, tuple[Any, Any]] | None = None
+        self._map: dict[str, tuple[Any, Any, bool]] | None = None
+        self._kids: dict[str, Node] = {}
 
     def __bool__(self) -> bool:
         return self.raw is not None
@@ -51,20 +53,17 @@ class Node:
     def __repr__(self) -> str:
         return f"Node({self.data!r})" if self else "Node(absent)"
 
-    def _table(self) -> dict[str, tuple[Any, Any]]:
+    def _table(self) -> dict[str, tuple[Any, Any, bool]]:
         if self._map is None:
             self._map = _mapping(self.raw) if isinstance(self.raw, yaml.MappingNode) else _NOTHING
         return self._map
 
     def __getitem__(self, name: str) -> Node:
-        found = self._table().get(name)
-        if found is None:
-            return Node(self.text, None, self.shift)
-        key, value = found
-        return Node(self.text, value, self.shift, key, merged=self.merged or not self._holds(key))
-
-    def _holds(self, key: Any) -> bool:
-        return any(own is key for own, _ in self.raw.value)
+        kid = self._kids.get(name)
+        if kid is None:
+            key, value, merged = self._table().get(name, _ABSENT)
+            kid = self._kids[name] = Node(self.text, value, self.shift, key, merged=self.merged or merged)
+        return kid
 
     def at(self, *path: str) -> Node:
         """The value below several keys."""
@@ -176,9 +175,10 @@ class Node:
         return self.text.span(self.entry_start, self.end)
 
 
-def _mapping(raw: Any, depth: int = 0) -> dict[str, tuple[Any, Any]]:
-    merged: dict[str, tuple[Any, Any]] = {}
-    own: dict[str, tuple[Any, Any]] = {}
+def _mapping(raw: Any, depth: int = 0) -> dict[str, tuple[Any, Any, bool]]:
+    """Keys with their nodes, and whether they came through a merge key."""
+    merged: dict[str, tuple[Any, Any, bool]] = {}
+    own: dict[str, tuple[Any, Any, bool]] = {}
     for key, value in raw.value:
         if not isinstance(key, yaml.ScalarNode):
             continue
@@ -186,9 +186,10 @@ def _mapping(raw: Any, depth: int = 0) -> dict[str, tuple[Any, Any]]:
             sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
             for source in reversed(sources):
                 if isinstance(source, yaml.MappingNode):
-                    merged.update(_mapping(source, depth + 1))
+                    shared = _mapping(source, depth + 1)
+                    merged.update({name: (key, value, True) for name, (key, value, _) in shared.items()})
         else:
-            own[str(key.value)] = (key, value)
+            own[str(key.value)] = (key, value, False)
     return {**merged, **own} if merged else own
 
 
@@ -209,7 +210,7 @@ def _plain(raw: Any, depth: int) -> Any:
     if raw is None or depth > MAX_DEPTH:
         return None
     if isinstance(raw, yaml.MappingNode):
-        return {name: _plain(value, depth + 1) for name, (_, value) in _mapping(raw).items()}
+        return {name: _plain(value, depth + 1) for name, (_, value, _) in _mapping(raw).items()}
     if isinstance(raw, yaml.SequenceNode):
         return [_plain(value, depth + 1) for value in raw.value]
     return (raw.tag.rsplit(":", 1)[-1], raw.value)

@@ -1,0 +1,464 @@
+"""Follows a launch from PID 1 to its server, through shells, scripts, wrappers and launchers.
+
+Law: the verdicts of shells are those measured in PID namespaces (`tests/manifests/test_pid1_table.py`); a command that
+is not in the tables and not in the input ends the chain as unknown.
+"""
+
+from __future__ import annotations
+
+import re
+
+from lameduck.core.finding import Confidence
+from lameduck.manifests import imagefiles
+from lameduck.manifests.chain import Chain, Link, Problem, Trouble
+from lameduck.manifests.flow import Ending, Flow, Way, follow
+from lameduck.manifests.imagefiles import Found, Read
+from lameduck.manifests.images import UNKNOWN
+from lameduck.manifests.launch import Launch
+from lameduck.manifests.programs import LAUNCHERS, SHELLS, SUPERVISORS, WRAPPERS, Does, base, server_of
+from lameduck.manifests.shell import Kind, Script, Statement, interpreter_of, parse, parse_code
+from lameduck.manifests.signals import signal_name
+from lameduck.manifests.text import Text
+from lameduck.manifests.traps import Trap
+from lameduck.manifests.unwrap import inner, script_argument, shell_code
+
+MAX_LINKS = 16
+STOPPING = ("TERM", "INT", "QUIT", "WINCH", "HUP", "USR1", "USR2")
+
+
+def chain_of(launch: Launch, read: Read) -> Chain:
+    """Follow a launch to its server."""
+    chain = Chain(launch)
+    walker = _Walker(chain, read)
+    assert launch.argv is not None
+    if launch.entry_execs and launch.entry:
+        chain.links.append(Link(" ".join(launch.entry), Does.REPLACES, "the base image's entry point"))
+    walker.run(launch.argv, (launch.text, launch.start, launch.end), top=True)
+    return chain
+
+
+def chain_of_script(text: Text, read: Read) -> Chain:
+    """Follow one start script that was given by itself, as if it were PID 1."""
+    launch = Launch((text.path,), text, 0, min(len(text.content), 1), UNKNOWN)
+    chain = Chain(launch)
+    _Walker(chain, read).script(imagefiles.whole(text), text.path, None, None)
+    return chain
+
+
+class _Walker:
+    """Walks the command lines; keeps the signal, the init and the depth."""
+
+    def __init__(self, chain: Chain, read: Read) -> None:
+        self.chain = chain
+        self.launch = chain.launch
+        self.read = read
+        self.init = ""
+        self.signal: str = chain.launch.stop_signal or "TERM"
+        self.sent: str | None = self.signal
+        """The signal as the script passes it on."""
+        self.visited: set[tuple[str, int]] = set()
+
+    def link(self, label: str, does: Does, note: str = "", at: tuple[Text, int, int] | None = None) -> None:
+        text, start, end = at or (None, 0, 0)
+        self.chain.links.append(Link(_short(label), does, note, text, start, end))
+
+    def trouble(self, trouble: Trouble, at: tuple[Text, int, int], **more: object) -> None:
+        text, start, end = at
+        problem = Problem(trouble, text, start, end, init=self.init, signal=self.signal, **more)  # type: ignore[arg-type]
+        known = {(one.trouble, one.text.path, one.start) for one in self.chain.problems}
+        if (problem.trouble, text.path, start) not in known:
+            self.chain.problems.append(problem)
+
+    def run(self, argv: tuple[str, ...], at: tuple[Text, int, int], top: bool = False) -> None:
+        """Follow one command line."""
+        if not argv or len(self.chain.links) > MAX_LINKS:
+            self.link(" ".join(argv) or "nothing", Does.UNKNOWN)
+            return
+        name = base(argv[0])
+        if argv[0].startswith("$"):
+            self.link(" ".join(argv), Does.UNKNOWN, "set at run time", at)
+            return
+        if (code := shell_code(argv)) is not None:
+            self.code(*code, at, top)
+            return
+        if (script := script_argument(argv)) is not None:
+            self.file(script[1], script[2], at, script[0])
+            return
+        if self.wrapper(argv, name, at):
+            return
+        if name in SUPERVISORS:
+            self.chain.supervisor = True
+            self.link(" ".join(argv), Does.FORWARDS, "a supervisor, by its own settings", at)
+            self.serve(argv, at, quiet=True)
+            return
+        server = server_of(argv)
+        own = server is None or server.name in {"catalina.sh", "rabbitmq-server"}
+        if own and self.file(argv[0], argv[1:], at, None, only_found=True):
+            return
+        if name in SHELLS:
+            self.link(" ".join(argv), Does.UNKNOWN, "an interactive shell", at)
+            return
+        self.serve(argv, at)
+
+    def serve(self, argv: tuple[str, ...], at: tuple[Text, int, int], quiet: bool = False) -> None:
+        self.chain.server = server_of(argv)
+        self.chain.server_argv = argv
+        self.chain.server_at = at
+        self.chain.server_signal = self.sent if self.launch.stop_signal else None
+        if not quiet:
+            self.link(" ".join(argv), Does.SERVES, "" if self.chain.server else "not in the tables", at)
+
+    def wrapper(self, argv: tuple[str, ...], name: str, at: tuple[Text, int, int]) -> bool:
+        """Follow a wrapper or a launcher; False when it is none."""
+        launcher = _launcher(argv, name)
+        if launcher:
+            self.launcher(argv, launcher, at)
+            return True
+        inside = inner(argv)
+        if name in {"conda", "mamba"} and "run" in argv:
+            self.link(" ".join(argv[:2]), Does.SWALLOWS, "does not forward the stop signal", at)
+            self.trouble(
+                Trouble.WRAPPER,
+                at,
+                argv=argv,
+                note="conda run starts a child and does not forward the stop signal to it",
+            )
+            self.serve(inside, at, quiet=True)
+            return True
+        wrapper = WRAPPERS.get(name)
+        if wrapper is None and name in {"uv", "poetry", "pipenv", "bundle", "chamber", "doppler"} and inside:
+            self.link(" ".join(argv[:2]), Does.FORWARDS, "", at)
+            self.run(inside, at)
+            return True
+        if wrapper is None:
+            return False
+        if wrapper.init:
+            self.init = name
+            self.rewrite(argv)
+        does, shell = wrapper.does, self.launch.shell
+        if name in {"su", "runuser"} and shell == "ash":
+            does = Does.REPLACES  # busybox su has no session to end
+        if name == "flock" and {"-F", "--no-fork"} & set(argv):
+            does = Does.REPLACES
+        if not inside:
+            self.link(" ".join(argv), Does.UNKNOWN, "what it runs cannot be told", at)
+            return True
+        note = (
+            "init" if wrapper.init else f"SIGKILL {wrapper.seconds:g} s after the signal" if does is Does.CUTS else ""
+        )
+        self.link(" ".join(argv[: len(argv) - len(inside)]) or name, does, note, at)
+        if does in {Does.CUTS, Does.SWALLOWS}:
+            self.trouble(Trouble.WRAPPER, at, argv=argv, note=_wrapper_note(name, wrapper.seconds))
+            self.serve(_innermost(inside), at, quiet=True)
+            return True
+        self.run(inside, at)
+        return True
+
+    def rewrite(self, argv: tuple[str, ...]) -> None:
+        """dumb-init --rewrite 15:3 sends QUIT where TERM came."""
+        for index, word in enumerate(argv):
+            pair = argv[index + 1] if word in {"-r", "--rewrite"} and index + 1 < len(argv) else word.partition("=")[2]
+            old, _, new = pair.partition(":")
+            if (word.startswith(("-r", "--rewrite"))) and new and signal_name(old) == self.signal:
+                self.signal = self.sent = signal_name(new) or self.signal
+
+    def launcher(self, argv: tuple[str, ...], name: str, at: tuple[Text, int, int]) -> None:
+        does, evidence = LAUNCHERS[name]
+        shell = self.launch.shell
+        if name in {"npm", "npx"} and shell in {"ash", "bash"}:
+            self.link(" ".join(argv), Does.FORWARDS, f"its script shell is {shell}", at)
+            self.trouble(
+                Trouble.LAUNCHER, at, argv=argv, replaced=True, note=f"drains only since its script shell is {shell}"
+            )
+            return
+        confidence = Confidence.LIKELY if shell is None and name in {"npm", "npx"} else Confidence.CERTAIN
+        self.link(" ".join(argv), does, evidence, at)
+        self.trouble(
+            Trouble.LAUNCHER,
+            at,
+            argv=argv,
+            note=evidence,
+            confidence=confidence,
+            replaced=None if shell is None else False,
+        )
+
+    def file(
+        self,
+        path: str,
+        args: tuple[str, ...],
+        at: tuple[Text, int, int],
+        shell: str | None,
+        only_found: bool = False,
+    ) -> bool:
+        """Follow a start script by its path in the image; False when it is no script of the input."""
+        launch = self.launch
+        found = None
+        if launch.dockerfile is not None and launch.stage is not None:
+            found = imagefiles.find(path, launch.dockerfile, launch.stage, self.read)
+        if found is None:
+            if only_found and not re.search(r"\.(sh|bash)\Z|entrypoint", path):
+                return False
+            if shell is None and only_found and not launch.dockerfile:
+                return False
+            self.chain.missing_script = path
+            self.link(path, Does.UNKNOWN, "a script that is not in the input", at)
+            return True
+        words = interpreter_of(found.content)
+        if shell is None and words and base(words[0]) not in SHELLS:
+            self.serve((*words, path, *args), at)
+            return True
+        if shell is None and not words and "\0" in found.content:
+            return False
+        self.script(found, path, args, shell)
+        return True
+
+    def script(self, found: Found, path: str, args: tuple[str, ...] | None, shell: str | None) -> None:
+        """Follow a script file as the process that gets the signal."""
+        key = (found.text.path, found.start)
+        if key in self.visited:
+            self.link(path, Does.REPLACES, "starts itself again")
+            return
+        self.visited.add(key)
+        script = parse(found.text, found.start, found.end)
+        flow = follow(script, args)
+        self.chain.texts.append(found.text)
+        self.chain.scripts.append((script, flow))
+        name = shell or (base(script.interpreter[0]) if script.interpreter else "sh")
+        self.judge(script, flow, path, _real(name, self.launch.shell), in_code=False)
+
+    def code(self, name: str, code: str, args: tuple[str, ...], at: tuple[Text, int, int], top: bool) -> None:
+        """Follow the code of ``sh -c``."""
+        launch, real = self.launch, _real(name, self.launch.shell)
+        place = launch.code if top and launch.code is not None and launch.code.code == code else None
+        if place is not None:
+            script = parse_code(place.text, code, list(place.offsets), place.start, place.end)
+        else:
+            text, start, end = at
+            script = parse_code(text, code, [start] * (len(code) + 1), start, end)
+        flow = follow(script, args or None)
+        last = _tail(script.statements)
+        main = flow.endings[-1] if flow.endings else None
+        if main is not None and main.way is Way.FOREGROUND and last is not None and main.start == last.start:
+            replaced = _replaces(real, last, flow)
+            where = (place.text, place.start, place.end) if place is not None else at
+            self.shell_form(main, real, replaced, where, script)
+            return
+        self.judge(script, flow, f"{name} -c", real, in_code=True, at=at)
+
+    def shell_form(
+        self,
+        ending: Ending,
+        shell: str,
+        replaced: bool | None,
+        where: tuple[Text, int, int],
+        script: Script,
+    ) -> None:
+        label = shell if shell else "sh"
+        does = Does.REPLACES if replaced else Does.UNKNOWN if replaced is None else Does.SWALLOWS
+        note = (
+            f"{label} -c "
+            f"{'replaces itself by' if replaced else 'may stay before' if replaced is None else 'stays before'} it"
+        )
+        if does is Does.SWALLOWS and self.init:
+            does = Does.DIES
+        self.link(f"{label} -c", does, note, where)
+        trouble = Trouble.INIT_SHELL if does is Does.DIES else Trouble.SHELL_FORM
+        self.trouble(
+            trouble,
+            where,
+            argv=ending.argv,
+            shell=shell,
+            replaced=replaced,
+            ending=ending,
+            script=script,
+            in_code=True,
+            confidence=Confidence.CERTAIN if replaced is not None and ending.known else Confidence.LIKELY,
+        )
+        if replaced:
+            self.run(ending.argv, (script.text, ending.start, ending.end))
+        else:
+            self.serve(_innermost(ending.argv), (script.text, ending.start, ending.end))
+
+    def judge(
+        self,
+        script: Script,
+        flow: Flow,
+        label: str,
+        shell: str,
+        in_code: bool,
+        at: tuple[Text, int, int] | None = None,
+    ) -> None:
+        """State what a script does with the signal, at each of its endings, and go on with the main one."""
+        if not flow.endings:
+            self.link(label, Does.UNKNOWN, "no server could be found in it")
+            return
+        place = at or (script.text, script.start, script.end)
+        main = _main(flow.endings)
+        for ending in flow.endings:
+            self.ending(ending, script, shell, in_code)
+        where = (script.text, main.start, main.end)
+        bad = [one for one in self.chain.problems if one.ending is main]
+        if main.way is Way.EXEC:
+            self.link(label, Does.REPLACES, "", place)
+            self.run(main.argv, where)
+        elif main.way is Way.UNSEEN:
+            self.link(label, Does.UNKNOWN, f"goes on in {main.argv[0]}", place)
+        else:
+            does = (Does.DIES if self.init else Does.SWALLOWS) if bad else Does.FORWARDS
+            if bad and bad[0].trouble in {Trouble.INTERRUPTED, Trouble.NOT_FORWARDED}:
+                does = Does.DIES
+            self.link(label, does, bad[0].trouble.value if bad else "forwards and waits", place)
+            self.serve(_innermost(main.argv), where)
+
+    def ending(self, ending: Ending, script: Script, shell: str, in_code: bool) -> None:
+        """State the troubles of one point where a server runs."""
+        at = (script.text, ending.start, ending.end)
+        sure = Confidence.CERTAIN if ending.known and not ending.branch else Confidence.LIKELY
+        common = {
+            "argv": ending.argv,
+            "shell": shell,
+            "ending": ending,
+            "script": script,
+            "confidence": sure,
+            "in_code": in_code,
+        }
+        trap = next((one for one in reversed(ending.traps) if self.signal in one.signals), None)
+        if trap is not None and trap.ignores:
+            where = (script.text, trap.start, trap.end)
+            self.trouble(Trouble.IGNORED, where, **{**common, "trap": trap})
+            return
+        match ending.way:
+            case Way.FOREGROUND if trap is not None:
+                self.trouble(Trouble.TRAP_FOREGROUND, at, **{**common, "trap": trap})
+            case Way.FOREGROUND:
+                self.trouble(Trouble.INIT_SHELL if self.init else Trouble.SWALLOWED, at, **common)
+            case Way.PIPE:
+                self.trouble(Trouble.PIPE, at, **common)
+            case Way.LOOP:
+                self.trouble(
+                    Trouble.WRAPPER, at, **{**common, "note": "a loop in the shell starts the server again and again"}
+                )
+            case Way.TAIL:
+                self.trouble(Trouble.TAIL, at, **common)
+            case Way.WAIT:
+                self.waiting(ending, trap, script, at, common)
+            case _:
+                pass
+
+    def waiting(
+        self,
+        ending: Ending,
+        trap: Trap | None,
+        script: Script,
+        at: tuple[Text, int, int],
+        common: dict[str, object],
+    ) -> None:
+        """A server in the background, and a script that waits for it."""
+        if trap is None:
+            others = [one for one in ending.traps if set(one.signals) & set(STOPPING) and one.handler.forwards]
+            if others:
+                where = (script.text, others[0].start, others[0].end)
+                self.trouble(Trouble.OTHER_SIGNAL, where, **{**common, "trap": others[0]})
+            elif not any("EXIT" in one.signals for one in ending.traps):
+                self.trouble(Trouble.INIT_SHELL if self.init else Trouble.SWALLOWED, at, **common)
+            return
+        handler, where = trap.handler, (script.text, trap.start, trap.end)
+        common = {**common, "trap": trap}
+        if handler.forwards != "same":
+            self.sent = None if handler.opaque else handler.forwards or self.sent
+        if handler.group:
+            self.trouble(Trouble.STORM, where, **common)
+        elif not handler.forwards:
+            if not handler.opaque or handler.kills:
+                self.trouble(Trouble.NOT_FORWARDED, where, **common)
+        elif self.cuts(ending, handler.forwards):
+            note = f"it sends {handler.forwards}, on which {base(ending.argv[0])} stops at once"
+            self.trouble(Trouble.OTHER_SIGNAL, where, **{**common, "note": note})
+        elif not handler.waits and not handler.opaque and not self.waits_again(ending):
+            last = ending.waits[-1] if ending.waits else None
+            spot = (script.text, last.start, last.end) if last and not handler.exits else where
+            self.trouble(Trouble.INTERRUPTED, spot, **common)
+
+    def cuts(self, ending: Ending, signal: str) -> bool:
+        server = server_of(ending.argv)
+        return server is not None and signal in server.cuts
+
+    def waits_again(self, ending: Ending) -> bool:
+        """Whether a wait comes after the one that the signal ends."""
+        if any(one.looped for one in ending.waits):
+            return True
+        first, *rest = ending.waits or (None,)
+        return first is not None and bool(rest) and (first.guarded or not first.errexit)
+
+
+def _main(endings: list[Ending]) -> Ending:
+    """The ending that most likely holds: the last unconditional one, else the last."""
+    plain = [one for one in endings if not one.branch]
+    return plain[-1] if plain else endings[-1]
+
+
+def _tail(statements: tuple[Statement, ...]) -> Statement | None:
+    """The simple command that the code ends with, through && lists; None when it ends otherwise."""
+    if not statements:
+        return None
+    last = statements[-1]
+    while last.kind is Kind.AND and last.body:
+        last = last.body[-1]
+    return last if last.kind is Kind.COMMAND and not last.background else None
+
+
+def _replaces(shell: str, last: Statement, flow: Flow) -> bool | None:
+    """Whether ``shell -c`` replaces itself by its last simple command; None when the shell is unknown."""
+    if flow.traps or flow.jobs:
+        return False
+    if shell == "ash":
+        return True
+    if shell == "bash":
+        return not last.redirected
+    if shell == "dash":
+        return False
+    return None
+
+
+def _real(name: str, bin_sh: str | None) -> str:
+    """The shell behind a name: ``sh`` is what the base image says; "" when unknown."""
+    if name == "sh":
+        return bin_sh or ""
+    if name == "busybox":
+        return "ash"
+    return name
+
+
+def _launcher(argv: tuple[str, ...], name: str) -> str:
+    if name == "go" and "run" in argv[1:3]:
+        return "go run"
+    if name in {"npm", "yarn", "pnpm"}:
+        words = [word for word in argv[1:] if not word.startswith("-")]
+        return (
+            name
+            if words and words[0] not in {"ci", "install", "build", "exec"}
+            else "npx"
+            if words[:1] == ["exec"]
+            else ""
+        )
+    return name if name in {"npx", "nodemon", "pm2-runtime"} else ""
+
+
+def _innermost(argv: tuple[str, ...]) -> tuple[str, ...]:
+    for _ in range(MAX_LINKS):
+        inside = inner(argv) if argv else ()
+        if not inside or server_of(argv) is not None:
+            return argv
+        argv = inside
+    return argv
+
+
+def _wrapper_note(name: str, seconds: float) -> str:
+    if seconds:
+        return f"{name} stays as the server's parent: it forwards the stop signal, then kills after {seconds:g} s"
+    return f"{name} stays as the server's parent and does not pass the stop signal on in time"
+
+
+def _short(label: str) -> str:
+    label = " ".join(label.split())
+    return label if len(label) <= 60 else f"{label[:57]}..."
