@@ -9,6 +9,13 @@ Why it loses requests
 
 Fix and its safety
     None: mend the syntax, or, for a Helm chart, lint what it renders: helm template . | lameduck lint -
+
+Example
+    web.yaml:
+        kind: Deployment
+        metadata:
+          name: web
+         bad: [
 """
 
 from __future__ import annotations

@@ -18,6 +18,36 @@ When not to care
 Evidence
     Pod lifecycle, Kubernetes documentation; kubernetes/kubernetes issues 43576 and 86280. Native sleep: KEP-3960,
     beta and on in 1.30, stable in 1.34.
+
+Example
+    web.yaml:
+        apiVersion: apps/v1
+        kind: Deployment
+        metadata: {name: web}
+        spec:
+          replicas: 3
+          strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
+          selector: {matchLabels: {app: web}}
+          template:
+            metadata: {labels: {app: web}}
+            spec:
+              containers:
+                - name: web
+                  image: registry.example/web:1
+                  ports: [{containerPort: 8080, name: http}]
+                  readinessProbe: {httpGet: {path: /r, port: 8080}}
+
+Mended by lameduck fix
+    --- a/web.yaml
+    +++ b/web.yaml
+    @@ -13,3 +13,7 @@
+               image: registry.example/web:1
+               ports: [{containerPort: 8080, name: http}]
+               readinessProbe: {httpGet: {path: /r, port: 8080}}
+    +          lifecycle:
+    +            preStop:
+    +              sleep:
+    +                seconds: 5
 """
 
 from __future__ import annotations

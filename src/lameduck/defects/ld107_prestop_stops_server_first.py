@@ -14,6 +14,43 @@ When not to care
 
 Evidence
     kubelet killContainer: the stop signal follows as soon as the hook returns.
+
+Example
+    web.yaml:
+        apiVersion: apps/v1
+        kind: Deployment
+        metadata: {name: web}
+        spec:
+          replicas: 3
+          strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
+          selector: {matchLabels: {app: web}}
+          template:
+            metadata: {labels: {app: web}}
+            spec:
+              containers:
+                - name: web
+                  image: registry.example/web:1
+                  ports: [{containerPort: 8080, name: http}]
+                  readinessProbe: {httpGet: {path: /r, port: 8080}}
+                  lifecycle: {preStop: {exec: {command: [sh, -c, "kill -TERM 1"]}}}
+        ---
+        apiVersion: v1
+        kind: Service
+        metadata: {name: web}
+        spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+
+Mended by lameduck fix
+    --- a/web.yaml
+    +++ b/web.yaml
+    @@ -13,7 +13,7 @@
+               image: registry.example/web:1
+               ports: [{containerPort: 8080, name: http}]
+               readinessProbe: {httpGet: {path: /r, port: 8080}}
+    -          lifecycle: {preStop: {exec: {command: [sh, -c, "kill -TERM 1"]}}}
+    +          lifecycle: {preStop: {sleep: {seconds: 5}}}
+     ---
+     apiVersion: v1
+     kind: Service
 """
 
 from __future__ import annotations

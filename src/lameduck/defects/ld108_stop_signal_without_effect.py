@@ -15,6 +15,42 @@ When not to care
 
 Evidence
     KEP-4960; off by default in the code of 1.33 to 1.37.
+
+Example
+    Dockerfile:
+        FROM debian:12-slim
+        RUN apt-get update && apt-get install -y nginx-light
+        COPY nginx.conf /etc/nginx/nginx.conf
+        CMD ["nginx", "-g", "daemon off;"]
+    deployment.yaml:
+        apiVersion: apps/v1
+        kind: Deployment
+        metadata: {name: front}
+        spec:
+          replicas: 2
+          selector: {matchLabels: {app: front}}
+          strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
+          template:
+            metadata: {labels: {app: front}}
+            spec:
+              os: {name: linux}
+              terminationGracePeriodSeconds: 45
+              containers:
+                - name: nginx
+                  image: registry.example/front-nginx:1
+                  ports: [{containerPort: 8080, name: http}]
+                  readinessProbe: {httpGet: {path: /, port: http}}
+                  lifecycle:
+                    stopSignal: SIGQUIT
+                    preStop: {sleep: {seconds: 10}}
+        ---
+        apiVersion: v1
+        kind: Service
+        metadata: {name: front}
+        spec: {selector: {app: front}, ports: [{port: 80, targetPort: http}]}
+    nginx.conf:
+        events {}
+        http { server { listen 8080; location / { return 200 "ok"; } } }
 """
 
 from __future__ import annotations

@@ -14,6 +14,51 @@ When not to care
 
 Evidence
     Deployment controller, rolloutRecreate.
+
+Example
+    deployment.yaml:
+        apiVersion: apps/v1
+        kind: Deployment
+        metadata: {name: demo-api}
+        spec:
+          replicas: 3
+          strategy:
+            type: Recreate
+          selector: {matchLabels: {app: demo-api}}
+          template:
+            metadata: {labels: {app: demo-api}}
+            spec:
+              terminationGracePeriodSeconds: 30
+              containers:
+                - name: api
+                  image: registry.example/demo-api:1
+                  ports: [{containerPort: 8080}]
+                  readinessProbe: {httpGet: {path: /ready, port: 8080}}
+                  lifecycle: {preStop: {sleep: {seconds: 5}}}
+        ---
+        apiVersion: v1
+        kind: Service
+        metadata: {name: demo-api}
+        spec:
+          type: LoadBalancer
+          selector: {app: demo-api}
+          ports: [{port: 80, targetPort: 8080}]
+
+Mended by lameduck fix
+    --- a/deployment.yaml
+    +++ b/deployment.yaml
+    @@ -4,7 +4,10 @@
+     spec:
+       replicas: 3
+       strategy:
+    -    type: Recreate
+    +    type: RollingUpdate
+    +    rollingUpdate:
+    +      maxSurge: 1
+    +      maxUnavailable: 0
+       selector: {matchLabels: {app: demo-api}}
+       template:
+         metadata: {labels: {app: demo-api}}
 """
 
 from __future__ import annotations

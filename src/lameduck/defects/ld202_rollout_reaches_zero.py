@@ -15,6 +15,43 @@ When not to care
 
 Evidence
     Deployment controller, ResolveFenceposts.
+
+Example
+    web.yaml:
+        apiVersion: apps/v1
+        kind: Deployment
+        metadata: {name: web}
+        spec:
+          replicas: 3
+          strategy: {rollingUpdate: {maxUnavailable: 100%}}
+          selector: {matchLabels: {app: web}}
+          template:
+            metadata: {labels: {app: web}}
+            spec:
+              containers:
+                - name: web
+                  image: registry.example/web:1
+                  ports: [{containerPort: 8080, name: http}]
+                  readinessProbe: {httpGet: {path: /r, port: 8080}}
+                  lifecycle: {preStop: {sleep: {seconds: 5}}}
+        ---
+        apiVersion: v1
+        kind: Service
+        metadata: {name: web}
+        spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+
+Mended by lameduck fix
+    --- a/web.yaml
+    +++ b/web.yaml
+    @@ -3,7 +3,7 @@
+     metadata: {name: web}
+     spec:
+       replicas: 3
+    -  strategy: {rollingUpdate: {maxUnavailable: 100%}}
+    +  strategy: {rollingUpdate: {maxUnavailable: 0}}
+       selector: {matchLabels: {app: web}}
+       template:
+         metadata: {labels: {app: web}}
 """
 
 from __future__ import annotations

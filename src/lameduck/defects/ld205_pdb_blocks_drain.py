@@ -14,6 +14,45 @@ When not to care
 
 Evidence
     unhealthyPodEvictionPolicy: KEP-3017, stable in 1.31.
+
+Example
+    web.yaml:
+        apiVersion: apps/v1
+        kind: Deployment
+        metadata: {name: web}
+        spec:
+          replicas: 3
+          strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
+          selector: {matchLabels: {app: web}}
+          template:
+            metadata: {labels: {app: web}}
+            spec:
+              containers:
+                - name: web
+                  image: registry.example/web:1
+                  ports: [{containerPort: 8080, name: http}]
+                  readinessProbe: {httpGet: {path: /r, port: 8080}}
+                  lifecycle: {preStop: {sleep: {seconds: 5}}}
+        ---
+        apiVersion: v1
+        kind: Service
+        metadata: {name: web}
+        spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+        ---
+        apiVersion: policy/v1
+        kind: PodDisruptionBudget
+        metadata: {name: w}
+        spec: {maxUnavailable: 0, selector: {matchLabels: {app: web}}}
+
+Mended by lameduck fix
+    --- a/web.yaml
+    +++ b/web.yaml
+    @@ -23,4 +23,4 @@
+     apiVersion: policy/v1
+     kind: PodDisruptionBudget
+     metadata: {name: w}
+    -spec: {maxUnavailable: 0, selector: {matchLabels: {app: web}}}
+    +spec: {maxUnavailable: 1, selector: {matchLabels: {app: web}}}
 """
 
 from __future__ import annotations

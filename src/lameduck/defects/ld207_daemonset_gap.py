@@ -15,6 +15,43 @@ When not to care
 
 Evidence
     KEP-1591.
+
+Example
+    web.yaml:
+        apiVersion: apps/v1
+        kind: DaemonSet
+        metadata: {name: web}
+        spec:
+          selector: {matchLabels: {app: web}}
+          template:
+            metadata: {labels: {app: web}}
+            spec:
+              containers:
+                - name: web
+                  image: registry.example/web:1
+                  ports: [{containerPort: 8080, name: http}]
+                  readinessProbe: {httpGet: {path: /r, port: 8080}}
+                  lifecycle: {preStop: {sleep: {seconds: 5}}}
+        ---
+        apiVersion: v1
+        kind: Service
+        metadata: {name: web}
+        spec: {internalTrafficPolicy: Local, selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+
+Mended by lameduck fix
+    --- a/web.yaml
+    +++ b/web.yaml
+    @@ -12,6 +12,10 @@
+               ports: [{containerPort: 8080, name: http}]
+               readinessProbe: {httpGet: {path: /r, port: 8080}}
+               lifecycle: {preStop: {sleep: {seconds: 5}}}
+    +  updateStrategy:
+    +    rollingUpdate:
+    +      maxSurge: 1
+    +      maxUnavailable: 0
+     ---
+     apiVersion: v1
+     kind: Service
 """
 
 from __future__ import annotations

@@ -11,6 +11,44 @@ Fix and its safety
 
 Evidence
     KEP-2238, stable in 1.28.
+
+Example
+    web.yaml:
+        apiVersion: apps/v1
+        kind: Deployment
+        metadata: {name: web}
+        spec:
+          replicas: 3
+          strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
+          selector: {matchLabels: {app: web}}
+          template:
+            metadata: {labels: {app: web}}
+            spec:
+              containers:
+                - name: web
+                  image: registry.example/web:1
+                  ports: [{containerPort: 8080, name: http}]
+                  readinessProbe: {httpGet: {path: /r, port: 8080}}
+                  livenessProbe: {httpGet: {path: /r, port: 8080}, terminationGracePeriodSeconds: 3}
+                  lifecycle: {preStop: {sleep: {seconds: 5}}}
+        ---
+        apiVersion: v1
+        kind: Service
+        metadata: {name: web}
+        spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+
+Mended by lameduck fix
+    --- a/web.yaml
+    +++ b/web.yaml
+    @@ -13,7 +13,7 @@
+               image: registry.example/web:1
+               ports: [{containerPort: 8080, name: http}]
+               readinessProbe: {httpGet: {path: /r, port: 8080}}
+    -          livenessProbe: {httpGet: {path: /r, port: 8080}, terminationGracePeriodSeconds: 3}
+    +          livenessProbe: {httpGet: {path: /r, port: 8080}}
+               lifecycle: {preStop: {sleep: {seconds: 5}}}
+     ---
+     apiVersion: v1
 """
 
 from __future__ import annotations

@@ -17,6 +17,28 @@ When not to care
 
 Evidence
     Measured in PID namespaces with dash 0.5.12, bash 5.2.15 and busybox 1.35.
+
+Example
+    Dockerfile:
+        FROM debian:12
+        COPY <<EOF /e.sh
+        #!/bin/sh
+        nginx -t
+        gunicorn a:b
+        EOF
+        ENTRYPOINT ["/e.sh"]
+
+Mended by lameduck fix
+    --- a/Dockerfile
+    +++ b/Dockerfile
+    @@ -2,6 +2,6 @@
+     COPY <<EOF /e.sh
+     #!/bin/sh
+     nginx -t
+    -gunicorn a:b
+    +exec gunicorn a:b
+     EOF
+     ENTRYPOINT ["/e.sh"]
 """
 
 from __future__ import annotations

@@ -12,6 +12,23 @@ Fix and its safety
 
 Evidence
     Measured with tini 0.19 (also -g) and dumb-init 1.2.5: the container ends after 0.1 s.
+
+Example
+    start.sh:
+        #!/bin/bash
+        gunicorn app:app
+    Dockerfile:
+        FROM python:3.12-slim
+        COPY start.sh /start.sh
+        ENTRYPOINT ["/sbin/tini","-g","--","/start.sh"]
+
+Mended by lameduck fix
+    --- a/start.sh
+    +++ b/start.sh
+    @@ -1,2 +1,2 @@
+     #!/bin/bash
+    -gunicorn app:app
+    +exec gunicorn app:app
 """
 
 from __future__ import annotations

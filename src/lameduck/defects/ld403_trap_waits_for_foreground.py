@@ -11,6 +11,16 @@ Fix and its safety
 
 Evidence
     POSIX, trap: executed after the foreground command. Measured in three shells.
+
+Example
+    start.sh:
+        #!/bin/bash
+        trap "echo bye" TERM
+        gunicorn a:b
+    Dockerfile:
+        FROM python:3.12-slim
+        COPY start.sh /start.sh
+        ENTRYPOINT ["/start.sh"]
 """
 
 from __future__ import annotations

@@ -15,6 +15,32 @@ When not to care
 
 Evidence
     POSIX, wait: a trapped signal makes it return above 128. Measured: dead after 30 ms.
+
+Example
+    start.sh:
+        #!/bin/bash -e
+        trap 'kill -TERM $PID' TERM
+        gunicorn a:b &
+        PID=$!
+        wait $PID
+        wait $PID
+    Dockerfile:
+        FROM python:3.12-slim
+        COPY start.sh /start.sh
+        ENTRYPOINT ["/start.sh"]
+
+Mended by lameduck fix
+    --- a/start.sh
+    +++ b/start.sh
+    @@ -3,4 +3,7 @@
+     gunicorn a:b &
+     PID=$!
+     wait $PID
+    -wait $PID
+    +rc=0
+    +wait "$PID" || rc=$?
+    +while kill -0 "$PID" 2>/dev/null; do wait "$PID" || rc=$?; done
+    +exit "$rc"
 """
 
 from __future__ import annotations

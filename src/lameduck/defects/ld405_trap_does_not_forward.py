@@ -14,6 +14,17 @@ When not to care
 
 Evidence
     Measured in three shells.
+
+Example
+    start.sh:
+        #!/bin/bash
+        trap "exit 0" TERM INT
+        gunicorn a:b &
+        wait
+    Dockerfile:
+        FROM python:3.12-slim
+        COPY start.sh /start.sh
+        ENTRYPOINT ["/start.sh"]
 """
 
 from __future__ import annotations

@@ -11,6 +11,24 @@ Fix and its safety
 
 Evidence
     POSIX, exec: ignored signals stay ignored.
+
+Example
+    start.sh:
+        #!/bin/bash
+        trap "" TERM
+        exec gunicorn a:b
+    Dockerfile:
+        FROM python:3.12-slim
+        COPY start.sh /start.sh
+        ENTRYPOINT ["/start.sh"]
+
+Mended by lameduck fix
+    --- a/start.sh
+    +++ b/start.sh
+    @@ -1,3 +1,2 @@
+     #!/bin/bash
+    -trap "" TERM
+     exec gunicorn a:b
 """
 
 from __future__ import annotations

@@ -12,6 +12,23 @@ Fix and its safety
 
 Evidence
     Measured in three shells.
+
+Example
+    start.sh:
+        #!/bin/bash
+        exec gunicorn a:b | tee /log
+    Dockerfile:
+        FROM python:3.12-slim
+        COPY start.sh /start.sh
+        ENTRYPOINT ["/start.sh"]
+
+Mended by lameduck fix
+    --- a/start.sh
+    +++ b/start.sh
+    @@ -1,2 +1,2 @@
+     #!/bin/bash
+    -exec gunicorn a:b | tee /log
+    +exec gunicorn a:b > >(tee /log)
 """
 
 from __future__ import annotations

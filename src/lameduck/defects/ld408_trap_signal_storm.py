@@ -11,6 +11,27 @@ Fix and its safety
 
 Evidence
     Measured in three shells.
+
+Example
+    start.sh:
+        #!/bin/bash
+        trap "kill 0" TERM
+        gunicorn a:b &
+        wait
+    Dockerfile:
+        FROM python:3.12-slim
+        COPY start.sh /start.sh
+        ENTRYPOINT ["/start.sh"]
+
+Mended by lameduck fix
+    --- a/start.sh
+    +++ b/start.sh
+    @@ -1,4 +1,4 @@
+     #!/bin/bash
+    -trap "kill 0" TERM
+    +trap "trap - TERM; kill 0" TERM
+     gunicorn a:b &
+     wait
 """
 
 from __future__ import annotations

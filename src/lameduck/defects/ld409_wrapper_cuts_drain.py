@@ -14,6 +14,11 @@ When not to care
 
 Evidence
     Measured with util-linux 2.38; conda/conda issue 10351.
+
+Example
+    Dockerfile:
+        FROM debian:12
+        CMD ["su","app","-c","java -jar /a.jar"]
 """
 
 from __future__ import annotations

@@ -14,6 +14,15 @@ When not to care
 
 Evidence
     livekit/egress issue 1384.
+
+Example
+    start.sh:
+        #!/bin/sh
+        python manage.py migrate && exec gunicorn a:b
+    Dockerfile:
+        FROM python:3.12-slim
+        COPY start.sh /start.sh
+        ENTRYPOINT ["/start.sh"]
 """
 
 from __future__ import annotations

@@ -8,6 +8,16 @@ Why it loses requests
 
 Fix and its safety
     None: run the server in the foreground with exec.
+
+Example
+    start.sh:
+        #!/bin/bash
+        service nginx start
+        tail -f /var/log/nginx/access.log
+    Dockerfile:
+        FROM debian:12
+        COPY start.sh /start.sh
+        ENTRYPOINT ["/start.sh"]
 """
 
 from __future__ import annotations

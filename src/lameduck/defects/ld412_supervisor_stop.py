@@ -15,6 +15,37 @@ When not to care
 
 Evidence
     supervisor 4.3 defaults. Measured: nginx cut 4 of 4 on TERM, uWSGI 3 of 3.
+
+Example
+    Dockerfile:
+        FROM debian:12-slim
+        RUN apt-get update && apt-get install -y nginx supervisor uwsgi-core
+        COPY supervisord.conf /etc/supervisor/conf.d/web.conf
+        COPY uwsgi.ini /etc/uwsgi.ini
+        CMD ["/usr/bin/supervisord", "-n"]
+    supervisord.conf:
+        [program:uwsgi]
+        command=/usr/bin/uwsgi --ini /etc/uwsgi.ini
+        stopwaitsecs=25
+
+        [program:nginx]
+        command=/usr/sbin/nginx -g "daemon off;"
+        stopwaitsecs=25
+    uwsgi.ini:
+        [uwsgi]
+        master = true
+        processes = 4
+        socket = /run/app.sock
+        module = shop.wsgi
+
+Mended by lameduck fix
+    --- a/supervisord.conf
+    +++ b/supervisord.conf
+    @@ -5,3 +5,4 @@
+     [program:nginx]
+     command=/usr/sbin/nginx -g "daemon off;"
+     stopwaitsecs=25
+    +stopsignal=QUIT
 """
 
 from __future__ import annotations

@@ -12,6 +12,37 @@ Fix and its safety
 Evidence
     Measured with bash: QUIT ignored until SIGKILL. Official php-fpm and nginx images stop with QUIT, httpd and
     php-apache with WINCH.
+
+Example
+    Dockerfile:
+        FROM php:8.3-fpm-bookworm
+        # the base image sets: STOPSIGNAL SIGQUIT
+        COPY . /var/www/html
+        COPY wrap.sh /usr/local/bin/wrap.sh
+        ENTRYPOINT ["wrap.sh"]
+        CMD ["php-fpm"]
+    wrap.sh:
+        #!/bin/bash
+        php /var/www/html/artisan config:cache
+
+        "$@" &
+        pid=$!
+        stop() { kill -TERM "$pid"; wait "$pid"; exit $?; }
+        trap stop TERM
+        wait "$pid"
+
+Mended by lameduck fix
+    --- a/wrap.sh
+    +++ b/wrap.sh
+    @@ -3,6 +3,6 @@
+
+     "$@" &
+     pid=$!
+    -stop() { kill -TERM "$pid"; wait "$pid"; exit $?; }
+    -trap stop TERM
+    +stop() { kill -QUIT "$pid"; wait "$pid"; exit $?; }
+    +trap stop TERM QUIT
+     wait "$pid"
 """
 
 from __future__ import annotations

@@ -15,6 +15,19 @@ When not to care
 
 Evidence
     Measured: sh -c in dash never replaces itself; ash and bash do for the last simple command.
+
+Example
+    Dockerfile:
+        FROM node:20-slim
+        CMD yarn start
+
+Mended by lameduck fix
+    --- a/Dockerfile
+    +++ b/Dockerfile
+    @@ -1,2 +1,2 @@
+     FROM node:20-slim
+    -CMD yarn start
+    +CMD ["yarn", "start"]
 """
 
 from __future__ import annotations

@@ -11,6 +11,19 @@ Fix and its safety
 
 Evidence
     Dockerfile reference: the exec form is parsed as a JSON array.
+
+Example
+    Dockerfile:
+        FROM python:3.12-slim
+        ENTRYPOINT ['gunicorn','app:app']
+
+Mended by lameduck fix
+    --- a/Dockerfile
+    +++ b/Dockerfile
+    @@ -1,2 +1,2 @@
+     FROM python:3.12-slim
+    -ENTRYPOINT ['gunicorn','app:app']
+    +ENTRYPOINT ["gunicorn","app:app"]
 """
 
 from __future__ import annotations

@@ -11,6 +11,20 @@ Fix and its safety
 
 Evidence
     signal(7).
+
+Example
+    Dockerfile:
+        FROM python:3.12-slim
+        STOPSIGNAL SIGKILL
+        CMD ["gunicorn","a:b"]
+
+Mended by lameduck fix
+    --- a/Dockerfile
+    +++ b/Dockerfile
+    @@ -1,3 +1,2 @@
+     FROM python:3.12-slim
+    -STOPSIGNAL SIGKILL
+     CMD ["gunicorn","a:b"]
 """
 
 from __future__ import annotations

@@ -15,6 +15,19 @@ When not to care
 
 Evidence
     Measured: nginx 1.22, 4 in flight: TERM cut 4, QUIT served 4.
+
+Example
+    Dockerfile:
+        FROM nginx:1.16
+        COPY a /b
+
+Mended by lameduck fix
+    --- a/Dockerfile
+    +++ b/Dockerfile
+    @@ -1,2 +1,3 @@
+     FROM nginx:1.16
+     COPY a /b
+    +STOPSIGNAL SIGQUIT
 """
 
 from __future__ import annotations

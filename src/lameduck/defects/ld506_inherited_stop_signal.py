@@ -14,6 +14,19 @@ When not to care
 
 Evidence
     Official images' history.
+
+Example
+    Dockerfile:
+        FROM php:8.3-fpm
+        CMD ["php","artisan","queue:work"]
+
+Mended by lameduck fix
+    --- a/Dockerfile
+    +++ b/Dockerfile
+    @@ -1,2 +1,3 @@
+     FROM php:8.3-fpm
+    +STOPSIGNAL SIGTERM
+     CMD ["php","artisan","queue:work"]
 """
 
 from __future__ import annotations

@@ -14,6 +14,11 @@ When not to care
 
 Evidence
     Measured with npm 11, yarn 1.22, pnpm 12, pm2 7.
+
+Example
+    Dockerfile:
+        FROM node:20-slim
+        CMD ["npm","start"]
 """
 
 from __future__ import annotations

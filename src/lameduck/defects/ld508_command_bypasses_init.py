@@ -11,6 +11,35 @@ Fix and its safety
 
 Evidence
     Pod API: command replaces ENTRYPOINT, args replaces CMD.
+
+Example
+    web.yaml:
+        apiVersion: apps/v1
+        kind: Deployment
+        metadata: {name: web}
+        spec:
+          replicas: 3
+          strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
+          selector: {matchLabels: {app: web}}
+          template:
+            metadata: {labels: {app: web}}
+            spec:
+              containers:
+                - name: web
+                  image: registry.example/web:1
+                  ports: [{containerPort: 8080, name: http}]
+                  readinessProbe: {httpGet: {path: /r, port: 8080}}
+                  lifecycle: {preStop: {sleep: {seconds: 5}}}
+                  command: [gunicorn, a:b, --graceful-timeout, "10"]
+        ---
+        apiVersion: v1
+        kind: Service
+        metadata: {name: web}
+        spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+    Dockerfile:
+        FROM python:3.12-slim
+        ENTRYPOINT ["tini","--"]
+        CMD ["gunicorn","a:b"]
 """
 
 from __future__ import annotations

@@ -11,6 +11,28 @@ Fix and its safety
 
 Evidence
     KEP-1669.
+
+Example
+    web.yaml:
+        apiVersion: apps/v1
+        kind: DaemonSet
+        metadata: {name: web}
+        spec:
+          selector: {matchLabels: {app: web}}
+          template:
+            metadata: {labels: {app: web}}
+            spec:
+              containers:
+                - name: web
+                  image: registry.example/web:1
+                  ports: [{containerPort: 8080, name: http}]
+                  readinessProbe: {httpGet: {path: /r, port: 8080}}
+                  lifecycle: {preStop: {sleep: {seconds: 5}}}
+        ---
+        apiVersion: v1
+        kind: Service
+        metadata: {name: web}
+        spec: {internalTrafficPolicy: Local, selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
 """
 
 from __future__ import annotations

@@ -11,6 +11,27 @@ Fix and its safety
 
 When not to care
     A mesh needs it.
+
+Example
+    ingress.yaml:
+        apiVersion: networking.k8s.io/v1
+        kind: Ingress
+        metadata:
+          name: web
+          annotations:
+            kubernetes.io/ingress.class: nginx
+            nginx.ingress.kubernetes.io/service-upstream: "true"
+        spec: {}
+
+Mended by lameduck fix
+    --- a/ingress.yaml
+    +++ b/ingress.yaml
+    @@ -4,5 +4,4 @@
+       name: web
+       annotations:
+         kubernetes.io/ingress.class: nginx
+    -    nginx.ingress.kubernetes.io/service-upstream: "true"
+     spec: {}
 """
 
 from __future__ import annotations

@@ -8,6 +8,27 @@ Why it loses requests
 
 Fix and its safety
     Unsafe: remove the annotation.
+
+Example
+    ingress.yaml:
+        apiVersion: networking.k8s.io/v1
+        kind: Ingress
+        metadata:
+          name: web
+          annotations:
+            kubernetes.io/ingress.class: nginx
+            nginx.ingress.kubernetes.io/proxy-next-upstream: "off"
+        spec: {}
+
+Mended by lameduck fix
+    --- a/ingress.yaml
+    +++ b/ingress.yaml
+    @@ -4,5 +4,4 @@
+       name: web
+       annotations:
+         kubernetes.io/ingress.class: nginx
+    -    nginx.ingress.kubernetes.io/proxy-next-upstream: "off"
+     spec: {}
 """
 
 from __future__ import annotations

@@ -11,6 +11,47 @@ Fix and its safety
 
 Evidence
     kubelet killContainer calls the hook before waitForTurn.
+
+Example
+    web.yaml:
+        apiVersion: apps/v1
+        kind: Deployment
+        metadata: {name: web}
+        spec:
+          replicas: 3
+          strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
+          selector: {matchLabels: {app: web}}
+          template:
+            metadata: {labels: {app: web}}
+            spec:
+              initContainers:
+                - name: proxy
+                  image: envoyproxy/envoy:v1.31
+                  restartPolicy: Always
+                  lifecycle: {preStop: {exec: {command: [nginx, -s, quit]}}}
+              containers:
+                - name: web
+                  image: registry.example/web:1
+                  ports: [{containerPort: 8080, name: http}]
+                  readinessProbe: {httpGet: {path: /r, port: 8080}}
+                  lifecycle: {preStop: {sleep: {seconds: 5}}}
+        ---
+        apiVersion: v1
+        kind: Service
+        metadata: {name: web}
+        spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+
+Mended by lameduck fix
+    --- a/web.yaml
+    +++ b/web.yaml
+    @@ -12,7 +12,6 @@
+             - name: proxy
+               image: envoyproxy/envoy:v1.31
+               restartPolicy: Always
+    -          lifecycle: {preStop: {exec: {command: [nginx, -s, quit]}}}
+           containers:
+             - name: web
+               image: registry.example/web:1
 """
 
 from __future__ import annotations

@@ -8,6 +8,48 @@ Why it loses requests
 
 Fix and its safety
     Safe: the same preStop.
+
+Example
+    web.yaml:
+        apiVersion: apps/v1
+        kind: Deployment
+        metadata: {name: web}
+        spec:
+          replicas: 3
+          strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
+          selector: {matchLabels: {app: web}}
+          template:
+            metadata: {labels: {app: web}}
+            spec:
+              containers:
+                - name: admin
+                  image: registry.example/admin:1
+                  ports: [{containerPort: 9000}]
+                - name: web
+                  image: registry.example/web:1
+                  ports: [{containerPort: 8080, name: http}]
+                  readinessProbe: {httpGet: {path: /r, port: 8080}}
+                  lifecycle: {preStop: {sleep: {seconds: 5}}}
+        ---
+        apiVersion: v1
+        kind: Service
+        metadata: {name: web}
+        spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+
+Mended by lameduck fix
+    --- a/web.yaml
+    +++ b/web.yaml
+    @@ -12,6 +12,10 @@
+             - name: admin
+               image: registry.example/admin:1
+               ports: [{containerPort: 9000}]
+    +          lifecycle:
+    +            preStop:
+    +              sleep:
+    +                seconds: 5
+             - name: web
+               image: registry.example/web:1
+               ports: [{containerPort: 8080, name: http}]
 """
 
 from __future__ import annotations

@@ -8,6 +8,11 @@ Why it loses requests
 
 Fix and its safety
     Safe: the flag.
+
+Example
+    Dockerfile:
+        FROM python:3.12-slim
+        CMD ["uvicorn", "app:app"]
 """
 
 from __future__ import annotations

@@ -11,6 +11,11 @@ Fix and its safety
 
 Evidence
     Measured: cut at once.
+
+Example
+    Dockerfile:
+        FROM python:3.12-slim
+        CMD ["flask","run","--host=0.0.0.0"]
 """
 
 from __future__ import annotations

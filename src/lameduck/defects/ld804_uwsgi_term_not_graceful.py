@@ -14,6 +14,25 @@ When not to care
 
 Evidence
     Measured with uWSGI 2.0.30.
+
+Example
+    Dockerfile:
+        FROM python:3.12-slim
+        COPY uwsgi.ini /uwsgi.ini
+        CMD ["uwsgi","/uwsgi.ini"]
+    uwsgi.ini:
+        [uwsgi]
+        master=true
+        die-on-term = true
+
+Mended by lameduck fix
+    --- a/uwsgi.ini
+    +++ b/uwsgi.ini
+    @@ -1,3 +1,4 @@
+     [uwsgi]
+     master=true
+     die-on-term = true
+    +hook-master-start = unix_signal:15 gracefully_kill_them_all
 """
 
 from __future__ import annotations

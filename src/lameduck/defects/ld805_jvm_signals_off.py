@@ -8,6 +8,11 @@ Why it loses requests
 
 Fix and its safety
     Safe: remove the flag.
+
+Example
+    Dockerfile:
+        FROM eclipse-temurin:21-jre
+        CMD ["java", "-Xrs", "-jar", "/app.jar"]
 """
 
 from __future__ import annotations

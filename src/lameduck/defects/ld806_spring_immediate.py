@@ -11,6 +11,12 @@ Fix and its safety
 
 When not to care
     Graceful is the default since 3.4.
+
+Example
+    Dockerfile:
+        FROM eclipse-temurin:21-jre
+        ENV SERVER_SHUTDOWN=immediate
+        CMD ["java", "-jar", "/app.jar"]
 """
 
 from __future__ import annotations
