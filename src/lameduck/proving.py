@@ -28,6 +28,7 @@ from lameduck.core.timeline import Event, Milestone, Observation, fold
 from lameduck.core.windows import exposed
 from lameduck.defects.judge import judge
 from lameduck.load.engine import Engine
+from lameduck.load.punctual import punctual
 from lameduck.runfile import RunWriter, new_run_dir, plan_as_json
 
 MOST_BASELINE_FAILURES = 0.05
@@ -200,13 +201,15 @@ class _Proving:
         self.writer = RunWriter(self.folder / "run.db", state.recording, self._meta(facts))
         for seen in state.observations:
             self.writer.observe(seen)
-        load = asyncio.create_task(self.engine.run(bounded=False))
-        try:
-            await self._until_failed(load, self._phases())
-        finally:
-            self.engine.stop()
-            await asyncio.shield(load)
-            state.ended = self.clock()
+        with punctual() as granted:
+            self.about["real_time"] = granted
+            load = asyncio.create_task(self.engine.run(bounded=False))
+            try:
+                await self._until_failed(load, self._phases())
+            finally:
+                self.engine.stop()
+                await asyncio.shield(load)
+                state.ended = self.clock()
 
     async def _until_failed(self, load: asyncio.Task[None], phases: Any) -> None:
         """The phases, for as long as the load runs: if the engine breaks, so does the proof."""

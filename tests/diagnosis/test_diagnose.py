@@ -92,6 +92,10 @@ ROWS = {
     "a shell that waited and whose server ended at once": (
         going(details=shell(caught=True, code=143), exited=40),
         [lost(-40, "closed", "await", after=80)], ("LD803", "LD902")),
+    "a worker that ended long before process 1 did": (
+        [*going(listener_closed=12, exited=900),
+         Observation(at(DELETION + 905), Event.POD_FACT, "old", detail={"process_ends": [at(DELETION + 20)]})],
+        [lost(15, "closed", "await", lane="reuse", nth=9, after=8)], ("LD803", "LD902")),
     "a drain that gives up": (
         going(listener_closed=20, exited=3_020, gone=3_900),
         [lost(-100, "closed", "await", after=3_120)], ("LD801", "LD902")),

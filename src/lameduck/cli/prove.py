@@ -58,6 +58,13 @@ def _workload(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--max-unavailable", default="25%", metavar="N|P%%", help="of the rolling update (25%%)")
     group.add_argument("--min-ready-seconds", type=int, default=0, metavar="SECONDS", help="minReadySeconds (0)")
     group.add_argument(
+        "--start-deadline",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="until all replicas are ready at first (60)",
+    )
+    group.add_argument(
         "--reach", action="append", default=[], metavar="HOST:PORT", help="let pods reach this address; repeatable"
     )
     group.add_argument(
@@ -139,6 +146,7 @@ def local_spec(arguments: argparse.Namespace) -> LocalSpec:
         max_surge=int_or_percent(arguments.max_surge, "--max-surge"),
         max_unavailable=int_or_percent(arguments.max_unavailable, "--max-unavailable"),
         min_ready_seconds=arguments.min_ready_seconds,
+        start_deadline=from_seconds(arguments.start_deadline),
         reach=tuple(host_and_port(each) for each in arguments.reach),
         network=arguments.network,
         seed=1 if arguments.seed is None else arguments.seed,

@@ -130,9 +130,11 @@ def _backlog(case: Joined, pod: PodHistory, _: Evidence) -> Cause | None:
 
 
 def _exit(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
-    """Rule d: closed, reset or truncated within 100 ms of the end of the pod's first process."""
+    """Rule d: closed, reset or truncated within 100 ms of the end of the pod's first process, or of a worker of it."""
     failure, exited = case.exchange.failure, pod.marks.get(Milestone.EXITED)
-    if failure is None or failure.kind not in CUT or exited is None or abs(case.judged_at - exited.at) > NEAR:
+    if failure is None or failure.kind not in CUT or exited is None:
+        return None
+    if not any(abs(case.judged_at - end) <= NEAR for end in (exited.at, *pod.facts.get("process_ends", ()))):
         return None
     if Milestone.KILLED in pod.marks:
         return of_kill(pod, evidence)

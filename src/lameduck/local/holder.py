@@ -23,6 +23,8 @@ from lameduck.local.sandbox import Isolation
 NODE_ADDRESS = "198.19.255.254"
 """An address besides the pod's own, so that packets to a dead pod still have somewhere to come from."""
 _NODE, _POD = 1, 2
+MOST_ENDS = 256
+"""So many ends of processes are told of one pod."""
 
 
 class Holder:
@@ -46,6 +48,8 @@ class Holder:
         self._tail: list[socket.socket] = []
         self._below: set[int] = set()
         self._left_behind = 0
+        self._ends: list[int] = []
+        """When processes below process 1 ended, from the stop signal on."""
         self._waited: frozenset[int] = frozenset()
         self._unaccepted: frozenset[int] | None = None
         """Connections in the accept queue at two looks in a row; None before the stop signal."""
@@ -142,6 +146,7 @@ class Holder:
     def _child_ended(self, descriptor: int) -> None:
         """A process of the pod ended: after process 1 had begun to end itself, it was left behind."""
         self._left_behind += processes.ending(self._pid)
+        self._ends.append(time.monotonic_ns())
         self._below.discard(descriptor)
         self._forget(descriptor)
         os.close(descriptor)
@@ -220,8 +225,12 @@ class Holder:
         os.close(self._pidfd)
         self._pid, self._pidfd, self._seen = 0, -1, []
         code = os.waitstatus_to_exitcode(status)
-        told = {"left_behind": self._left_behind, "unaccepted_ports": sorted(self._unaccepted or ())}
-        self._left_behind, self._waited, self._unaccepted = 0, frozenset(), None
+        told = {
+            "left_behind": self._left_behind,
+            "unaccepted_ports": sorted(self._unaccepted or ()),
+            "process_ends": self._ends[-MOST_ENDS:],
+        }
+        self._left_behind, self._ends, self._waited, self._unaccepted = 0, [], frozenset(), None
         self._say("exited", at=at, code=_exit_code(code), facts={key: value for key, value in told.items() if value})
 
     def _hook_ended(self) -> None:
