@@ -23,9 +23,7 @@ Example
           strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
           selector: {matchLabels: {app: web}}
           template:
-            metadata:
-              labels: {app: web}
-              annotations: {config.alpha.linkerd.io/proxy-wait-before-exit-seconds: '2'}
+            metadata: {labels: {app: web}, annotations: {config.alpha.linkerd.io/proxy-wait-before-exit-seconds: '2'}}
             spec:
               containers:
                 - name: web

@@ -1,7 +1,7 @@
 """The chain from PID 1 to the server: every link with what it does to the stop signal, and the troubles that follow.
 
-Law: the chain is followed only as far as it can be seen; its last link is the server, or "unknown". A trouble is stated
-only where the tables and the script decide it. `walking` does the following.
+Law: the chain is followed only as far as it can be seen; its last link is the server, or "unknown". A trouble is
+stated only where the tables and the script decide it. `walking` does the following.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Follows a launch from PID 1 to its server, through shells, scripts, wrappers and launchers.
 
-Law: the verdicts of shells are those measured in PID namespaces (`tests/manifests/test_pid1_table.py`); a command that
-is not in the tables and not in the input ends the chain as unknown.
+Law: the verdicts of shells are those measured in PID namespaces (`tests/manifests/test_pid1_table.py`); a command
+that is not in the tables and not in the input ends the chain as unknown.
 """
 
 from __future__ import annotations
