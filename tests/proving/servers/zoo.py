@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 
+BORN = time.monotonic()
 behaviour = sys.argv[1]
 me = os.environ.get("POD_NAME", "?")
 lock = threading.Lock()
@@ -48,6 +49,8 @@ def serve(connection):
             while request := read(connection):
                 busy.add(connection)
                 if behaviour == "hangs" and stopping.is_set():
+                    time.sleep(3600)
+                if behaviour == "black-hole" and 3.0 < time.monotonic() - BORN < 5.0:
                     time.sleep(3600)
                 keep = answer(connection, int(request.split()[1][1:] or 0) / 1000)
                 busy.discard(connection)
