@@ -211,3 +211,9 @@ def test_explain_finds_a_page_by_code_and_name_and_lists_them_all(capsys) -> Non
     assert "LD404  interrupted-wait" in listed
     code, _, err = run(capsys, "explain", "interupted-wait")
     assert (code, "did you mean interrupted-wait?" in err) == (2, True)
+
+
+def test_a_rendered_chart_names_the_template_of_its_finding(place, capsys) -> None:
+    (place / "web.yaml").write_text("---\n# Source: shop/templates/web.yaml\n" + FAULTY)
+    _, out, _ = run(capsys, "lint")
+    assert "rendered from shop/templates/web.yaml" in out

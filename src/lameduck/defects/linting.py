@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from lameduck.core.finding import Confidence, FileSpan, Finding, Severity
-from lameduck.defects import codes, defect, module
+from lameduck.defects import codes, module
 from lameduck.manifests.project import Project
 from lameduck.manifests.text import Text
 from lameduck.manifests.workloads import KubeObject, workload_of
@@ -85,11 +85,24 @@ def lint(project: Project, choice: Choice | None = None) -> Outcome:
         elif _CONFIDENCE[one.confidence] < _CONFIDENCE[choice.confidence]:
             outcome.hidden += 1
         else:
-            outcome.findings.append(one)
+            outcome.findings.append(_rendered(project, one, place))
     if choice.takes("LD002"):
-        outcome.findings += [_unused(one, choice) for one in suppressions if not one.used and _enabled(one, choice)]
+        outcome.findings += [_unused(one) for one in suppressions if not one.used and _enabled(one, choice)]
     outcome.findings.sort(key=_order)
     return outcome
+
+
+def _rendered(project: Project, one: Finding, place: FileSpan) -> Finding:
+    """The finding with the Helm template that its document was rendered from, where a ``# Source:`` comment says it."""
+    text = project.texts.get(place.file)
+    if text is None or "# Source: " not in text.content:
+        return one
+    before = text.content[: text.starts[place.line - 1]]
+    source = before.rfind("# Source: ")
+    if source < 0:
+        return one
+    name = before[source:].split("\n", 1)[0].removeprefix("# Source: ").strip()
+    return replace(one, evidence=(*one.evidence, f"rendered from {name}: mend it there, or in the values it takes"))
 
 
 def place_of(one: Finding) -> FileSpan:
@@ -198,15 +211,6 @@ def _enabled(one: Suppression, choice: Choice) -> bool:
     return all(choice.takes(code) for code in one.codes if code.startswith("LD"))
 
 
-def _unused(one: Suppression, choice: Choice) -> Finding:
-    del choice
+def _unused(one: Suppression) -> Finding:
     made: Finding = module("LD002").unused(one.text, one.span, one.codes)
     return made
-
-
-def with_confidence(one: Finding, confidence: Confidence) -> Finding:
-    """The same finding, surer or less sure."""
-    return replace(one, confidence=confidence)
-
-
-__all__ = ["Choice", "Outcome", "Suppression", "defect", "lint", "place_of", "rules", "severity_of", "with_confidence"]

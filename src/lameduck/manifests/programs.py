@@ -8,7 +8,7 @@ installed.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -118,7 +118,6 @@ class Server:
     hopeless: bool = False
     """Whether it has no graceful shutdown at all."""
     evidence: str = ""
-    foreign: frozenset[str] = field(default_factory=frozenset)
 
 
 _TERM_INT = ("TERM", "INT")

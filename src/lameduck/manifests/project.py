@@ -8,8 +8,8 @@ recognised and never taken for whole objects.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 
 from lameduck.manifests import images
@@ -42,9 +42,6 @@ class Settings:
     max_request_seconds: float | None = None
     stop_signal_gate: bool = False
     """Whether the cluster is known to have ContainerStopSignals on."""
-    image_files: Mapping[str, str] = field(default_factory=dict)
-    """Image name patterns to Dockerfile paths."""
-    images: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

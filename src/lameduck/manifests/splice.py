@@ -183,7 +183,7 @@ def _insert(node: Node, key: str, value: Value) -> Edit:
         lead = "" if text.content[at - 1] in "{," else ", "
         if text.content[at - 1] == ",":
             lead = " "
-        name, inner = (json.dumps(key), json.dumps(value)) if is_json(text) else (key, flow(value))
+        name, inner = json.dumps(key) if is_json(text) else key, _inline(text, value)
         return Edit(at, at, f"{lead}{name}: {inner}")
     step, column = step_of(text), _mapping_column(node)
     return _after(text, node, render({key: value}, column, step, text.eol))
@@ -230,15 +230,19 @@ def _replace(node: Node, value: Value) -> Edit:
         return _fill(node, value)
     if isinstance(value, Mapping) or node.is_mapping or node.is_sequence:
         if node.is_flow:
-            return Edit(node.start, node.end, flow(value))
+            return Edit(node.start, node.end, _inline(node.text, value))
         raise Refused("a block would have to be written anew")
-    return Edit(node.start, node.end, flow(value))
+    return Edit(node.start, node.end, _inline(node.text, value))
+
+
+def _inline(text: Text, value: Value) -> str:
+    return json.dumps(value) if is_json(text) else flow(value)
 
 
 def _fill(node: Node, value: Value) -> Edit:
     """Give a null entry a value."""
     if node.start != node.end:
-        return Edit(node.start, node.end, flow(value))
+        return Edit(node.start, node.end, _inline(node.text, value))
     text, key_end = node.text, int(node.key.end_mark.index) + node.shift
     colon = text.content.index(":", key_end) + 1
     if not isinstance(value, Mapping):

@@ -60,8 +60,6 @@ class KubeObject:
     group: str
     name: str
     namespace: str
-    source: str = ""
-    """The Helm template it was rendered from, from its ``# Source:`` comment."""
 
     @property
     def title(self) -> str:
