@@ -87,6 +87,18 @@ def test_an_answer_to_head_ends_with_its_head(text: bytes) -> None:
     assert (made.whole, made.reusable, made.size) == (True, True, 2)
 
 
+@pytest.mark.parametrize(
+    ("text", "reusable"),
+    [
+        (b"HTTP/1.0 200 OK\r\n\r\n", False),
+        (b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", False),
+    ],
+)
+def test_an_answer_to_head_says_like_any_other_whether_the_connection_may_be_kept(text: bytes, reusable: bool) -> None:
+    assert answer(text, head=True).reusable is reusable
+
+
 def test_a_body_after_head_spoils_the_connection_and_not_the_answer() -> None:
     made = answer(OK, head=True)
     assert (made.whole, made.spoiled, made.size) == (True, True, 0)

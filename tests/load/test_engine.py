@@ -6,6 +6,7 @@ import gc
 import os
 import resource
 import socket
+import sys
 import time
 from contextlib import suppress
 from itertools import pairwise
@@ -19,6 +20,8 @@ from lameduck.core.exchange import Exchange, Failure, Kind, Lane, Stage
 from lameduck.core.instants import MILLISECOND, SECOND
 from lameduck.core.plan import ArrivalProcess, RequestShape, TrafficPlan
 from lameduck.load import failures
+from lameduck.load.answer import Answer
+from lameduck.load.connection import Connection
 from lameduck.load.engine import LATEST, Engine
 from lameduck.load.loops import fastest_loop
 
@@ -123,6 +126,24 @@ def test_slow_answers_make_the_pool_grow_and_it_shrinks_again() -> None:
     assert sizes[1] <= 35
 
 
+def test_the_pool_is_sized_by_its_own_lane() -> None:
+    async def slow_to_new_ones(peer: Peer) -> None:
+        while head := await peer.request():
+            if b"Connection: close" in head:
+                await asyncio.sleep(0.5)
+            peer.say(ANSWER)
+
+    counts = []
+
+    async def observe(engine: Engine) -> None:
+        await asyncio.sleep(2.3)
+        counts.append(engine.open_connections().total())
+
+    lanes = ((Lane.NEW, 0.7), (Lane.REUSE, 0.3))
+    run(TrafficPlan(rate=150, duration=int(2.5 * SECOND), lanes=lanes), Server(slow_to_new_ones), observe)
+    assert counts == [28]
+
+
 def test_arrivals_of_every_process_are_sent_on_time() -> None:
     for process in ArrivalProcess:
         plan = TrafficPlan(rate=300, duration=SECOND // 2, arrivals=process, ramp_from=100)
@@ -151,8 +172,44 @@ def test_a_closed_idle_connection_is_no_failure_to_one_who_looks() -> None:
     assert all(each.nth_on_connection > 1 and each.idle > 190 * MILLISECOND for each in found)
 
 
-def test_an_answer_that_nobody_asked_for_takes_the_connection_out_of_use() -> None:
-    engine = run(TrafficPlan(rate=10, duration=SECOND, lanes=REUSE), Server(says(ANSWER, ANSWER, then=hold)))
+def test_an_answer_before_the_end_of_the_request_takes_the_connection_out_of_use() -> None:
+    async def impatient(peer: Peer) -> None:
+        await peer.request()
+        peer.say(ANSWER)
+        await hold(peer)
+
+    shape = RequestShape(method="POST", body=b"x" * 20_000_000)
+    engine = run(TrafficPlan(rate=10, duration=SECOND, lanes=REUSE, requests=(shape,)), Server(impatient))
+    assert engine.recording.failed == 0
+    assert {(each.nth_on_connection, each.sent) for each in exchanges(engine)} == {(1, None)}
+
+
+def test_failed_connections_leave_the_pool_and_others_take_their_place() -> None:
+    server = Server(well_behaved)
+
+    async def resets_at_first(peer: Peer) -> None:
+        if server.connections <= 60:
+            await peer.request()
+            peer.reset()
+        else:
+            await well_behaved(peer)
+
+    server = Server(resets_at_first)
+    open_ones = []
+
+    async def observe(engine: Engine) -> None:
+        await asyncio.sleep(1.5)
+        open_ones.append(engine.open_connections().total())
+
+    engine = run(TrafficPlan(rate=100, duration=2 * SECOND, lanes=REUSE), server, observe)
+    assert engine.recording.failed == 60
+    assert open_ones == [28]
+
+
+@pytest.mark.parametrize("pieces", [(ANSWER, ANSWER), (ANSWER + ANSWER[:9],)])
+def test_an_answer_that_nobody_asked_for_takes_the_connection_out_of_use(pieces: tuple[bytes, ...]) -> None:
+    plan = TrafficPlan(rate=40, duration=SECOND, lanes=REUSE)
+    engine = run(plan, Server(says(*pieces, then=hold)))
     assert engine.recording.failed == 0
     assert {each.nth_on_connection for each in exchanges(engine)} == {1}
 
@@ -266,43 +323,61 @@ def test_running_out_of_descriptors_is_our_own_limit() -> None:
     assert {each.failure.errno for each in exchanges(engine) if each.failure.kind is Kind.NOT_SENT} == {errno.EMFILE}
 
 
-def test_our_own_stall_is_seen_and_makes_no_time_outs_of_answers_that_have_come() -> None:
-    async def block(engine: Engine) -> None:
-        await asyncio.sleep(0.5)
-        time.sleep(0.4)
+def stalled(plan: TrafficPlan, serve: str, length: float) -> Engine:
+    """A run against a server in another process during which our loop stands still once, after half a second.
 
-    plan = TrafficPlan(rate=100, duration=SECOND, timeout=SECOND // 4, lanes=NEW)
+    It does so in the middle of its reading: what had become due or readable meanwhile is then found in any order.
+    """
 
     async def main() -> Engine:
         process = await asyncio.create_subprocess_exec(
-            *("python3", "-u", "-c", SLOW_SERVER), stdout=asyncio.subprocess.PIPE, limit=1000
+            *(sys.executable, "-u", "-c", SLOW_SERVER.replace("SERVE", serve)), stdout=asyncio.subprocess.PIPE
         )
-        port = int(await process.stdout.readline())
-        engine = Engine(plan, dialer(port), host="test")
-        beside = asyncio.ensure_future(block(engine))
+        engine = Engine(plan, dialer(int(await process.stdout.readline())), host="test")
+        ours, theirs = socket.socketpair()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(ours, lambda: (loop.remove_reader(ours), time.sleep(length)))
+        loop.call_later(0.5, theirs.send, b"x")
         await engine.run()
-        await beside
         process.kill()
         await process.wait()
+        ours.close()
+        theirs.close()
         return engine
 
-    engine = asyncio.run(main())
-    assert len(engine.watch.stalls) == 1
-    start, length = engine.watch.stalls[0]
+    with asyncio.Runner(loop_factory=fastest_loop) as runner:
+        return runner.run(main())
+
+
+def test_our_own_stall_is_seen_and_makes_no_time_outs_of_answers_that_have_come() -> None:
+    plan = TrafficPlan(rate=100, duration=SECOND, timeout=SECOND // 4, lanes=NEW)
+    engine = stalled(plan, "time.sleep(0.1)", 0.4)
+    (start, length) = max(engine.watch.stalls, key=lambda stall: stall[1])
     assert length == pytest.approx(0.4 * SECOND, rel=0.3)
     assert engine.watch.started < start < engine.watch.ended
     assert engine.recording.failed == 0
     assert max(each.start_delay for each in exchanges(engine)) > 300 * MILLISECOND
 
 
+def test_a_connection_that_closed_while_the_loop_stood_still_is_not_used() -> None:
+    plan = TrafficPlan(rate=100, duration=SECOND, lanes=REUSE)
+    engine = stalled(plan, "self.connection.settimeout(0.3)", 0.5)
+    assert engine.recording.failed == 0
+    assert engine.recording.closed_idle >= 8
+
+
 SLOW_SERVER = """
 import socketserver, time
 class Slow(socketserver.StreamRequestHandler):
     def handle(self):
-        while self.rfile.readline().strip():
+        try:
+            while line := self.rfile.readline():
+                if line.strip():
+                    continue
+                SERVE
+                self.wfile.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n")
+        except OSError:
             pass
-        time.sleep(0.1)
-        self.wfile.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n")
 class Server(socketserver.ThreadingTCPServer):
     request_queue_size = 100
 server = Server(("127.0.0.1", 0), Slow)
@@ -400,13 +475,12 @@ def test_a_bug_of_our_own_ends_the_run_with_its_traceback() -> None:
 
 def test_no_connection_is_left_to_the_collector() -> None:
     """It is off while an engine runs: 8,000 connections a second must go by their reference counts."""
-    from lameduck.load.connection import Connection
 
     alive = []
 
     async def count(engine: Engine) -> None:
         await asyncio.sleep(1.5)
-        alive.append(sum(isinstance(each, Connection) for each in gc.get_objects()))
+        alive.append(sum(isinstance(each, Answer | Connection) for each in gc.get_objects()))
 
     run(TrafficPlan(rate=300, duration=2 * SECOND, lanes=NEW), Server(well_behaved), count)
     assert alive[0] < 30

@@ -113,3 +113,11 @@ def test_removing_twice_or_what_never_was_there_changes_nothing() -> None:
         pool.remove(lines[0])
     pool.remove(Line(77))
     assert pool.in_turn == 1
+
+
+def test_a_dead_sleeper_wakes_no_other_before_its_time() -> None:
+    pool, _ = pool_of(0, size=0)
+    for line in pool.members:
+        line.open = line.sleeper != 0
+    assert pool.take(SECOND) is None
+    assert pool.take(2 * SECOND) is not None
