@@ -21,6 +21,7 @@ from lameduck.core import pod as life
 from lameduck.core.errors import EnvironmentFault, LameduckError, UsageError
 from lameduck.core.instants import MILLISECOND, SECOND, human
 from lameduck.core.timeline import Event, Observation
+from lameduck.local import relay
 from lameduck.local.doorway import Doorway
 from lameduck.local.kubelet import KubeletPod
 from lameduck.local.link import Zygote
@@ -57,6 +58,8 @@ class LocalCluster:
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._doorway: Doorway | None = None
         self._addresses = 0
+        self._ways_out: tuple[relay.Reach, ...] = ()
+        self._hosts = ""
         self._started = False
         self._stopped = False
         node = endpoints.Node(min_sync=spec.min_sync, free=clock() + self._rng.randrange(max(1, spec.min_sync)))
@@ -79,6 +82,8 @@ class LocalCluster:
         await self._zygote.start()
         self._isolation = await self._find_isolation()
         self._ports.shared = not self._isolation.net
+        if self._isolation.net:
+            self._open_ways_out()
         deadline = asyncio.get_running_loop().call_later(self._spec.start_deadline / 1e9, self._too_late)
         try:
             await self._until_done(rolling.Roll())
@@ -215,6 +220,8 @@ class LocalCluster:
                 "output": str(output),
                 "nice": spec.nice,
                 "files": self._files,
+                "reach": self._ways_out,
+                "hosts": self._hosts,
                 "only_port": 0 if self._isolation.net else port,
             }
         )
@@ -311,6 +318,14 @@ class LocalCluster:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft != hard:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+    def _open_ways_out(self) -> None:
+        """Give the pods an `/etc/hosts` with the names that they may reach outside of their network."""
+        self._ways_out = relay.plan(self._spec.reach)
+        if any(way.named for way in self._ways_out):
+            hosts = self._spec.run_dir.resolve() / "hosts"
+            hosts.write_text(relay.hosts(self._ways_out, Path("/etc/hosts").read_text(encoding="utf-8")), "utf-8")
+            self._hosts = str(hosts)
 
     async def _find_isolation(self) -> Isolation:
         """The best sandbox that this system allows: found out by making one, not by a system call's return value."""

@@ -15,14 +15,15 @@ import time
 import traceback
 from typing import Any, NoReturn
 
-from lameduck.local import channel, processes, sandbox, spawning
+from lameduck.local import channel, processes, relay, sandbox, spawning
 from lameduck.local.asking import Asking, Question
 from lameduck.local.listeners import Listeners
 from lameduck.local.sandbox import Isolation
 
 NODE_ADDRESS = "198.19.255.254"
 """An address besides the pod's own, so that packets to a dead pod still have somewhere to come from."""
-_NODE, _POD = 1, 2
+_NODE, _POD, _REACH = 1, 2, 3
+"""Numbers of aliases of `lo`; those of `--reach` count on from the last."""
 MOST_ENDS = 256
 """So many ends of processes are told of one pod."""
 
@@ -36,6 +37,8 @@ class Holder:
         self._address: str = order["address"]
         self._isolation = Isolation(*order["isolation"])
         self._order = order
+        self._ways_out = [relay.Reach(*each) for each in order["reach"]]
+        self._relayed = {(way.inside, way.port) for way in self._ways_out}
         self._pid = 0
         self._pidfd = -1
         self._hook = -1
@@ -54,6 +57,15 @@ class Holder:
         self._unaccepted: frozenset[int] | None = None
         """Connections in the accept queue at two looks in a row; None before the stop signal."""
         self._poll = select.poll()
+
+    def move_in(self, parent: socket.socket) -> None:
+        """Enter the pod's namespaces, and open the ways out of them. Raises `OSError` where the system forbids it."""
+        ways = self._ways_out
+        outside = relay.fork(ways, self._order["output"], leave=(self._control, parent)) if ways else None
+        with parent:
+            enter(self._isolation, self._address, parent)
+        if outside is not None:
+            relay.open_ways(ways, outside, first_alias=_REACH)
 
     def serve(self) -> None:
         """Work until the channel ends."""
@@ -112,7 +124,9 @@ class Holder:
     def _program(self, message: channel.Message) -> spawning.Program:
         order = self._order
         environment = {**os.environ, **message["environment"]}
-        return spawning.Program(message["command"], environment, order["output"], order["nice"], order["files"])
+        return spawning.Program(
+            message["command"], environment, order["output"], order["nice"], order["files"], order["hosts"]
+        )
 
     def _do_sockets(self, message: channel.Message) -> None:
         made: list[socket.socket] = []
@@ -187,7 +201,7 @@ class Holder:
     def _look(self) -> None:
         assert self._listeners is not None
         only = self._order["only_port"]
-        mine = [one for one in self._listeners.now() if only in {0, one.port}]
+        mine = [one for one in self._listeners.now() if only in {0, one.port} and tuple(one[:2]) not in self._relayed]
         seen = sorted([one.port, str(one), one.reaches(self._address)] for one in mine)
         if self._unaccepted is not None and seen:
             waiting = self._listeners.waiting()
@@ -285,8 +299,7 @@ def main(control: socket.socket, order: channel.Message, parent: socket.socket) 
     try:
         signal.signal(signal.SIGTERM, _stop)
         sandbox.rename(f"pod {order['name'][-10:]}")
-        with parent:
-            enter(Isolation(*order["isolation"]), order["address"], parent)
+        holder.move_in(parent)
         sandbox.die_with_parent(signal.SIGTERM)
         sandbox.adopt_orphans()
         if os.getppid() == order["zygote"]:

@@ -33,6 +33,7 @@ _SIOCSIFNETMASK = 0x891C
 _UP_RUNNING = 0x1 | 0x40
 _RTF_UP_HOST = 0x1 | 0x4
 _MOUNT_PRIVATE = 0x4000 | 0x40000
+_MOUNT_BIND = 0x1000
 _MOUNT_PROC = 0x2 | 0x4 | 0x8
 
 _libc = ctypes.PyDLL(None, use_errno=True)  # PyDLL keeps the interpreter's lock: a clone in between must not lose it
@@ -114,12 +115,18 @@ def join(pidfd: int, flags: int) -> None:
     _check(_libc.setns(pidfd, flags), "setns")
 
 
-def private_proc(hostname: str) -> None:
-    """In the pod's first process: a `/proc` that shows the pod only, and its name as host name, where allowed."""
+def furnish(hostname: str, hosts: str) -> None:
+    """In the pod's first process: its name as host name, a `/proc` of its own where allowed, `/etc/hosts` from a file.
+
+    Raises `OSError` if the hosts file ("" for none) cannot be put there.
+    """
     name = hostname.encode()
     _libc.sethostname(name, len(name))
     _libc.mount(None, b"/", None, ctypes.c_ulong(_MOUNT_PRIVATE), None)
     _libc.mount(b"proc", b"/proc", b"proc", ctypes.c_ulong(_MOUNT_PROC), None)
+    if hosts:
+        bound = _libc.mount(os.fsencode(hosts), b"/etc/hosts", None, ctypes.c_ulong(_MOUNT_BIND), None)
+        _check(bound, "mount(/etc/hosts)")
 
 
 def _sockaddr(address: str) -> bytes:

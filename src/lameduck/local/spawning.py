@@ -31,6 +31,8 @@ class Program(NamedTuple):
     nice: int
     files: int
     """Its limit of open files, soft; the hard one stays."""
+    hosts: str = ""
+    """A file that stands in for `/etc/hosts`; "" for the machine's own."""
 
 
 def first_process(program: Program, isolation: Isolation, hostname: str) -> int:
@@ -45,7 +47,7 @@ def first_process(program: Program, isolation: Isolation, hostname: str) -> int:
         def prepare() -> None:
             sandbox.die_with_parent(signal.SIGKILL)
             if isolation.pid:
-                sandbox.private_proc(hostname)
+                sandbox.furnish(hostname, program.hosts)
 
         _execute(program, prepare, blame)
     return _started(pid, report, blame)

@@ -17,6 +17,7 @@ from lameduck.core.instants import MILLISECOND, SECOND, human
 from lameduck.core.pod import Delays, Hook, HookKind, PodSpec
 from lameduck.core.probes import ProbeSpec
 from lameduck.core.rolling import Strategy, fenceposts
+from lameduck.local import relay
 
 DEFAULT_PORT = 8080
 """What `$PORT` says in a pod with a network of its own, where the user named no port."""
@@ -145,6 +146,10 @@ class LocalSpec:
             fenceposts(self.replicas, self.max_surge, self.max_unavailable)
         except ValueError as error:
             raise UsageError(f"max-surge or max-unavailable: {error}") from None
+        try:
+            relay.plan(self.reach)
+        except ValueError as error:
+            raise UsageError(f"reach: {error}") from None
         self._find_command()
 
     def _find_command(self) -> None:
