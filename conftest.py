@@ -1,1 +1,11 @@
-"""Makes the repository's root importable, so that tests can share their small worlds (tests.diagnosis.worlds)."""
+"""Makes the repository's root importable, so that tests can share their small worlds (tests.diagnosis.worlds).
+
+And undoes what the starter of the tests may have left: a shell's background job, or nohup, ignores SIGINT, SIGQUIT and
+SIGHUP, every child inherits that, and tests of Ctrl-C and of forwarded signals would test nothing.
+"""
+
+import signal
+
+for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number is signal.SIGINT else signal.SIG_DFL)

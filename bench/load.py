@@ -114,9 +114,9 @@ def wrk(url: str, lane: str, seconds: int) -> str:
 
 def row(name: str, lane: str, asked: int, reached: float, failed: int, delay: str, cpu: float, count: int) -> str:
     share = f"{reached / asked:.3f}" if asked else "–"
-    return f"| {name} | {lane} | {asked or '–':,} | {reached:,.0f} | {share} | {failed:,} | {delay} | {cpu / max(count, 1) * 1e6:.1f} |".replace(
-        "'", ""
-    )
+    rate = f"{asked:,}" if asked else "–"
+    spent = f"{cpu / max(count, 1) * 1e6:.1f}"
+    return f"| {name} | {lane} | {rate} | {reached:,.0f} | {share} | {failed:,} | {delay} | {spent} |"
 
 
 def memory() -> str:
@@ -148,7 +148,7 @@ def main() -> int:
         try:
             time.sleep(1)
             print(
-                "| tool | lane | asked/s | reached/s | share | failed | start delay p50 / p99 / max, ms | CPU s per million |"
+                "| tool | lane | asked/s | reached/s | share | failed | start delay p50/p99/max, ms | CPU s/million |"
             )
             print("|---|---|---|---|---|---|---|---|")
             for lane, rates in (("reuse", (10_000, 20_000, 25_000)), ("new", (4_000, 8_000))):

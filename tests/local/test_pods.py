@@ -1,4 +1,4 @@
-"""What clients and processes really meet in a pod of this machine: sockets, signals, hooks and ends of the kernel's own."""
+"""What clients and processes really meet in a pod of this machine: the kernel's own sockets, signals and ends."""
 
 import asyncio
 import errno
