@@ -35,8 +35,8 @@ MOST_BASELINE_FAILURES = 0.05
 """Above this share of failures before any disruption nothing is disrupted: the service is broken already."""
 
 GENTLE = 5_000.0
-"""Up to this rate (requests per second) the load asks for real-time priority. Far above it a core is busy throughout, and
-the kernel stops real-time threads for 50 ms of every second (sched_rt_runtime_us): measured, p99 0.4 ms became 47 ms."""
+"""Up to this rate (requests per second) the load asks for real-time priority. Far above it a core is busy throughout,
+and the kernel stops real-time threads for 50 ms of every second (sched_rt_runtime_us): p99 0.4 ms became 47 ms."""
 
 Clock = Callable[[], int]
 

@@ -117,6 +117,11 @@ ROWS = {
     "a steady-state race on an idle connection": (
         going(exited=60), [lost(-5_000, "reset", "await", lane="reuse", nth=3, pod="other", after=1)],
         ("LD605", "LD906")),
+    "a race on an idle connection while the preStop still holds the signal back": (
+        hook(5_000), [lost(3_000, "reset", "await", lane="reuse", nth=3, after=1)], ("LD605", "LD906")),
+    "a race on an idle connection of an app that the signal never reached": (
+        going(details=shell(), exited=6_010, killed=6_000, gone=6_900),
+        [lost(3_000, "reset", "await", lane="reuse", nth=3, after=1)], ("LD605", "LD906")),
     "a new pod that does not listen yet": (
         [*going(exited=60), *life("new", created=9_000, started=9_500, ready=9_500, listening=12_500)],
         [lost(100, "refused", pod="new")], ("LD301", "LD910")),

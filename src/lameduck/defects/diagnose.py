@@ -65,12 +65,18 @@ def _steady_race(case: Joined) -> Cause | None:
     """Rule b, second half, first: a race in steady state is a race whether or not the baseline had it too."""
     if not _reused_and_cut(case.exchange) or not case.pods:
         return None
-    if any(_at(pod, Milestone.DELETION_REQUESTED) <= case.judged_at for pod in case.pods):
+    if any(_told(pod) <= case.judged_at for pod in case.pods):
         return None
     if any(abs(case.judged_at - _at(pod, Milestone.EXITED)) <= NEAR for pod in case.pods):
         return None  # it crashed: no idle close
     idle = human(case.exchange.idle)
-    return Cause("LD605", "LD906", f"the connection had been idle for {idle}, and its pod was not terminating")
+    return Cause("LD605", "LD906", f"the connection had been idle for {idle}, and its app had not been told to stop")
+
+
+def _told(pod: PodHistory) -> int:
+    """When the app was told to stop: not by its deletion, nor by a signal that process 1 had no handler for."""
+    signal = pod.marks.get(Milestone.STOP_SIGNAL)
+    return 1 << 62 if signal is None or signal.detail.get("caught") is False else signal.at - _precision(pod)
 
 
 def _no_endpoint(case: Joined, evidence: Evidence) -> Cause:
