@@ -127,6 +127,14 @@ def test_a_pod_without_any_kept_alive_connection_proves_nothing_for_that_lane() 
     assert fallen(proof(world=[*WORLD, bare])) == ["every termination was under load"]
 
 
+def test_a_server_that_keeps_no_connection_alive_is_said_to_do_so() -> None:
+    bare = Observation(at(DELETION), Event.POD_FACT, "old", detail={"kept_open": 0})
+    once = [fine(n * 10.0, pod="other", lane=lane) for n in range(2_000) for lane in ("new", "reuse")]
+    (gate,) = [gate for gate in judge(run_of([*WORLD, bare], once)).gates if not gate.held]
+    assert "keeps no connection alive" in gate.detail
+    assert "--lanes new" in gate.remedy
+
+
 def test_a_control_run_is_failed_or_inconclusive_never_proven() -> None:
     idle = [o for o in WORLD if o.subject == "other"]
     control = judge(run_of(idle, steady(20_000, pods=("other",)), rolled=0))

@@ -243,8 +243,8 @@ def punctuality_gate(delays: Histogram, stalls: Iterable[Stall], windows: Sequen
     return Gate(name, True, f"start delay p99 {human(p99)}, no stall of 200 ms in an exposed window")
 
 
-def coverage_gate(terminations: Sequence[Termination], lanes: Iterable[Lane]) -> Gate:
-    """Gate 4: every termination was asked enough, on both lanes."""
+def coverage_gate(terminations: Sequence[Termination], lanes: Iterable[Lane], *, reused: bool) -> Gate:
+    """Gate 4: every termination was asked enough, on both lanes. ``reused``: whether any connection was used twice."""
     name = "every termination was under load"
     used = set(lanes)
     if Lane.NEW in used:
@@ -254,6 +254,9 @@ def coverage_gate(terminations: Sequence[Termination], lanes: Iterable[Lane]) ->
             return Gate(name, False, detail, "a higher rate: --qps 50 or more")
     if Lane.REUSE in used:
         bare = [t.pod.name for t in terminations if t.kept_open == 0]
+        if bare and not reused:
+            detail = "the server keeps no connection alive, so the lane of kept-alive ones proved nothing"
+            return Gate(name, False, detail, "prove what there is: --lanes new")
         if bare:
             detail = f"no kept-alive connection was open to {_some(bare)} at its deletion"
             return Gate(name, False, detail, "a higher rate, so that every pod holds one; or --lanes new")

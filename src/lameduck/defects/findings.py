@@ -51,9 +51,10 @@ def _finding(members: Sequence[tuple[Joined, Cause]], evidence: Evidence, load_s
     symptom = defect(cause.symptom)
     title = entry.title if entry is symptom else f"{symptom.title}: {entry.title[0].lower()}{entry.title[1:]}"
     confidences = [each.confidence for _, each in members]
+    number = f"{len(cases):,} request{'s' * (len(cases) != 1)}"
     return Finding(
         defect=entry,
-        message=f"{len(cases):,} requests: {title}. {entry.why if cause.code != 'LD999' else what}",
+        message=f"{number}: {title}. {entry.why if cause.code != 'LD999' else what}",
         confidence=next(level for level in reversed(Confidence) if level in confidences),
         locations=(_span(cases),),
         symptom=cause.symptom,

@@ -170,7 +170,11 @@ def _gates(
         completion_gate(asked, done, terminations),
         sending_gate(planned, _unsent(run.recording, counted), _seconds(run.recording, at_risk)),
         punctuality_gate(delays, run.stalls, at_risk.merged),
-        coverage_gate(terminations, [lane for lane, _ in run.plan.traffic.lanes]),
+        coverage_gate(
+            terminations,
+            [lane for lane, _ in run.plan.traffic.lanes],
+            reused=any(nth > 1 for nth in run.recording.nth_on_connection),
+        ),
         sight_gate(gaps, at_risk.merged),
     ]
     if not run.complete:
