@@ -54,8 +54,8 @@ def _workload(group: argparse._ArgumentGroup) -> None:
     hook = group.add_mutually_exclusive_group()
     hook.add_argument("--pre-stop-sleep", type=int, metavar="SECONDS", help="a preStop hook that sleeps")
     hook.add_argument("--pre-stop-exec", metavar="COMMAND", help="a preStop hook that runs this in the pod")
-    group.add_argument("--max-surge", default="25%", metavar="N|P%%", help="of the rolling update (25%%)")
-    group.add_argument("--max-unavailable", default="25%", metavar="N|P%%", help="of the rolling update (25%%)")
+    group.add_argument("--max-surge", default="25%", metavar="N|P%", help="of the rolling update (25%%)")
+    group.add_argument("--max-unavailable", default="25%", metavar="N|P%", help="of the rolling update (25%%)")
     group.add_argument("--min-ready-seconds", type=int, default=0, metavar="SECONDS", help="minReadySeconds (0)")
     group.add_argument(
         "--start-deadline",
