@@ -28,7 +28,7 @@ SAID = {"reuse": "kept alive", "timeout": "timed out"}
 
 def counts(numbers: Mapping[str, int]) -> str:
     """Counts by name, in words: ``812 refused · 3 bad status``."""
-    return " · ".join(f"{count:,} {line(name.replace('_', ' '))}" for name, count in numbers.items())
+    return " · ".join(f"{count:,} {SAID.get(name) or line(name.replace('_', ' '))}" for name, count in numbers.items())
 
 
 def most_first(numbers: Mapping[str, int]) -> dict[str, int]:
