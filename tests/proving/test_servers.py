@@ -152,7 +152,7 @@ def test_a_script_that_forwards_and_waits_lets_the_server_drain_and_loses_more(t
 
 
 def test_the_usual_trap_leaves_before_its_child(tmp_path: Path) -> None:
-    proof = proved(tmp_path, *script("naive", "drains"))
+    proof = proved(tmp_path, *script("naive", "drains"), traffic={"requests": SLOW})
     assert proof.verdict is Verdict.FAILED
     assert ("LD404", "LD902") in causes(proof)
     assert causes(proof) <= {("LD404", "LD902"), ("LD101", "LD901")}
