@@ -38,7 +38,8 @@ def screen(proof: Proof) -> RenderableType:
         parts += [Text(), _heading("How far this can be trusted"), _gates(proof.gates)]
     parts += [Text(inert(note), style="dim") for note in proof.notes]
     if proof.run.get("folder"):
-        parts += [Text(), Text(inert(f"run kept in {proof.run['folder']}"), style="dim")]
+        again = "its timeline in a browser: lameduck report last --format html --open"
+        parts += [Text(), Text(inert(f"run kept in {proof.run['folder']}; {again}"), style="dim")]
     return Group(*parts)
 
 
