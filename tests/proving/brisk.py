@@ -40,7 +40,7 @@ def proved(
 
 
 BACKLOG = {("LD912", "LD912")}
-"""A server that closes its listener at once now and then resets a connection that it had not accepted: rare, and true."""
+"""A server that closes its listener at once now and then resets a connection it had not accepted: rare, and true."""
 SLOW = (RequestShape(path="/200"),)
 """Requests of which some are in hand at any moment."""
 
