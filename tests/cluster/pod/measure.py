@@ -1,6 +1,9 @@
 """`lameduck-pod` on a real cluster: rollouts under 500 requests/s of a server that exits at once on SIGTERM.
 
-    measure.py [--rollouts N] ROW …     (KUBECONFIG set, the image `pod-measure:1` loaded; ROW as in ROWS)
+    measure.py [--rollouts N] [--lane new|told|both] [--slow-every N] ROW …
+
+wants KUBECONFIG, a way to cluster addresses, and the image `pod-measure:1` (this folder's Dockerfile, with
+`scripts/zipapp tests/cluster/pod/lameduck-pod.pyz` before). ROW as in ROWS.
 
 Prints a line for each: failed / requests, from the stop's beginning to the end of the waiting, seconds of a rollout.
 """
@@ -146,9 +149,9 @@ def measure(name: str, lane: str, slow: int, rollouts: int, lameduck: str) -> No
     kubectl("apply", "-f", "-", text=SERVICE)
     kubectl("apply", "-f", "-", text=deployment(row, lane, slow))
     settled()
-    time.sleep(2.5)
     address = kubectl("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}")
     lanes = {"new": "new=1", "told": "new,reuse", "both": "new,reuse"}[lane]
+    until_routed(lameduck, address)
     box = Path(tempfile.mkdtemp())
     argv = [
         lameduck,
@@ -172,19 +175,29 @@ def measure(name: str, lane: str, slow: int, rollouts: int, lameduck: str) -> No
     load.send_signal(signal.SIGINT)
     load.wait(60)
     result = json.loads((box / "load.json").read_text())
-    ends = [e for e in journal(box) if e["event"] in ("drained", "forwarded")]
+    ends = [e for e in journal(box) if e["event"] == "drained" or e.get("waited_s")]
     waits = sorted(e.get("took_s", e.get("waited_s", 0)) for e in ends)
     reasons = sorted({str(e.get("reason", "")) for e in ends})
     waited = f"{waits[0]:.2f}/{statistics.median(waits):.2f}/{waits[-1]:.2f} {','.join(reasons)}" if waits else "-"
-    print(
-        f"{name:<10} {lane:<5} slow={slow} {summary(result)}  waited {waited} (n={len(waits)})  rollout {statistics.mean(took):.1f} s",
-        flush=True,
-    )
-    (box / "row").write_text(name)
+    waited += f" (n={len(waits)})"
+    mean = statistics.mean(took)
+    line = f"{name:<10} {lane:<5} slow={slow} {summary(result)}  waited {waited}  rollout {mean:.1f} s"
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def until_routed(lameduck: str, address: str) -> None:
+    """kube-proxy may take seconds to route a Service whose pods are all new, and refuses until then: not our subject."""
+    argv = [lameduck, "load", f"http://{address}/", "--qps", "50", "--lanes", "new=1", "--duration", "3s", "--quiet"]
+    for _ in range(10):
+        if not subprocess.run(argv, capture_output=True, check=False).returncode:
+            return
+    raise SystemExit("the Service does not answer")
 
 
 def summary(result: dict[str, Any]) -> str:
-    return json.dumps({key: result[key] for key in result if key in ("counts", "failures_by_kind", "verdict")})[:300]
+    kinds = ", ".join(f"{n} {kind}" for kind, n in result["failures_by_kind"].items())
+    return f"{result['failed']} / {result['requests']} failed" + (f" ({kinds})" if kinds else "")
 
 
 def main() -> int:
