@@ -187,7 +187,7 @@ def measure(name: str, lane: str, slow: int, rollouts: int, lameduck: str) -> No
 
 
 def until_routed(lameduck: str, address: str) -> None:
-    """kube-proxy may take seconds to route a Service whose pods are all new, and refuses until then: not our subject."""
+    """kube-proxy may take seconds to route a Service whose pods are all new; what it refuses until then is no loss."""
     argv = [lameduck, "load", f"http://{address}/", "--qps", "50", "--lanes", "new=1", "--duration", "3s", "--quiet"]
     for _ in range(10):
         if not subprocess.run(argv, capture_output=True, check=False).returncode:
