@@ -116,6 +116,11 @@ WHEN = {
     "20 idle pooled connections hold nothing (C97)": (Rules(), Look(rows=IDLE), (3.0, "quiet")),
     "silence counts from the start": (Rules(least=0), Look(), (1.0, "quiet")),
     "a stream of short connections, then quiet": (Rules(), traffic_until(5), (6.0, "quiet")),
+    "connections that the server resets: no counts, no peer port, a time since boot": (
+        Rules(),
+        lambda t: Look(ended=(row(peer_port=0, identity=b"%f" % t, got=9_000_000, bytes_in=0, data_out=0),) * (t <= 5)),
+        (6.0, "quiet"),
+    ),
     "short connections that never end": (Rules(), traffic_until(99), (20.0, "most")),
     "a long request is waited for, and then quiet": (
         Rules(),
