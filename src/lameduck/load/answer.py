@@ -125,7 +125,7 @@ class Answer:
             self.spoiled = True
             return
         self.size += len(data)
-        if self._keep and len(self.body) < KEEP:
+        if self._keep:
             self.body += data[: KEEP - len(self.body)]
 
     def on_message_complete(self) -> None:

@@ -211,7 +211,7 @@ class Connection:
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            self._refused_more(error)
+            self._break(error)
             return
         self._sent(sent, self._pending)
 
@@ -226,20 +226,6 @@ class Connection:
         else:
             self._pending = memoryview(offered)[count:]
             self._listen(reading=True, writing=True)
-
-    def _refused_more(self, error: OSError) -> None:
-        """The request cannot be sent to its end; the server may have said why before it closed (RFC 9112, 9.5)."""
-        seq = self.seq
-        while self.seq == seq and self._stage in {Stage.SEND, Stage.READ}:
-            try:
-                count = self._read()
-            except OSError:
-                break
-            if not count:
-                break
-            self._take(count)
-        if self.seq == seq:
-            self._break(error)
 
     def _write(self, data: bytes | memoryview) -> int:
         assert self._sock is not None
