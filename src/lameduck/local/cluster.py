@@ -54,7 +54,8 @@ class LocalCluster:
         self._wait: asyncio.Future[bool] | None = None
         self._handles: set[asyncio.TimerHandle] = set()
         self._tick: asyncio.TimerHandle | None = None
-        self._ports = PortChoice(spec.port, DEFAULT_PORT)
+        said = spec.env.get("PORT", "")
+        self._ports = PortChoice(spec.port, int(said) if said.isdigit() else DEFAULT_PORT)
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._doorway: Doorway | None = None
         self._addresses = 0
@@ -177,6 +178,11 @@ class LocalCluster:
         """The container's port; each pod has its own where they share a network."""
         return self._ports.of(pod.name, pod.listeners, self._clock())
 
+    @property
+    def port_hint(self) -> str:
+        """Where pods share a network the command must take the port that it is given."""
+        return ": let the command use $PORT or {port}" if self._ports.shared else ""
+
     # the Deployment controller
 
     def _control(self, event: rolling.Event) -> None:
@@ -226,8 +232,8 @@ class LocalCluster:
             }
         )
         environment = {
-            **spec.env,
             "PORT": str(port),
+            **{key: value for key, value in spec.env.items() if key != "PORT" or self._isolation.net},
             "POD_NAME": name,
             "HOSTNAME": name,
             "POD_IP": address,
@@ -285,12 +291,8 @@ class LocalCluster:
 
     def _why_not_ready(self) -> str:
         for pod in self._pods.values():
-            view = pod.view()
-            if view.stage in {"starting", "not ready"}:
-                why = view.detail or (
-                    "it has not started" if view.stage == "starting" else "its probe has not answered"
-                )
-                return f"{pod.name}: {why}.{_quoted(pod.tail())}"
+            if life.stage(pod.pod) in {"starting", "not ready"}:
+                return f"{pod.name}: {pod.why_not_ready()}.{_quoted(pod.tail())}"
         waiting = ", ".join(f"{v.name} is {v.stage}" for v in self.pods() if v.stage != "ready")
         return waiting or "its pods did not stay ready"
 

@@ -20,9 +20,7 @@ from lameduck.local.asking import Asking, Question
 from lameduck.local.listeners import Listeners
 from lameduck.local.sandbox import Isolation
 
-NODE_ADDRESS = "198.19.255.254"
-"""An address besides the pod's own, so that packets to a dead pod still have somewhere to come from."""
-_NODE, _POD, _REACH = 1, 2, 3
+_POD, _REACH = 1, 2
 """Numbers of aliases of `lo`; those of `--reach` count on from the last."""
 MOST_ENDS = 256
 """So many ends of processes are told of one pod."""
@@ -48,7 +46,7 @@ class Holder:
         self._listeners: Listeners | None = None
         self._watch_every = 0
         self._watch_next = 0
-        self._tail: list[socket.socket] = []
+        self._deaf: list[socket.socket] = []
         self._below: set[int] = set()
         self._left_behind = 0
         self._ends: list[int] = []
@@ -178,7 +176,8 @@ class Holder:
         try:
             self._hook_pid = spawning.hook(self._program(message), self._pidfd if self._isolation.pid else -1)
         except OSError as error:
-            self._say("hook ended", ok=False, message=f"{message['command'][0]}: {error.strerror or error}")
+            why = str(error.strerror or error).lower()
+            self._say("hook ended", ok=False, message=f"{message['command'][0]}: {why}")
             return
         self._hook = os.pidfd_open(self._hook_pid)
         self._poll.register(self._hook, select.POLLIN)
@@ -190,9 +189,9 @@ class Holder:
     def _do_silence(self, message: channel.Message) -> None:
         try:
             if self._isolation.net:
-                sandbox.swallow(_POD, self._address)
+                sandbox.swallow(self._address)
             else:
-                self._tail += spawning.full_listener(self._address, message["port"])
+                self._deaf = spawning.deaf_listener(self._address, message["port"])
         except OSError as error:
             self._say("not silent", message=str(error.strerror or error))
 
@@ -285,7 +284,6 @@ def enter(isolation: Isolation, address: str, parent: socket.socket) -> None:
             sandbox.map_self(uid, gid)
     if isolation.net:
         sandbox.loopback_up()
-        sandbox.add_address(_NODE, NODE_ADDRESS)
         sandbox.add_address(_POD, address)
 
 

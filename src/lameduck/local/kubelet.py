@@ -52,6 +52,10 @@ class Control(Protocol):
     def port(self, pod: KubeletPod) -> int:
         """The port its container serves on; 0 while that is not known."""
 
+    @property
+    def port_hint(self) -> str:
+        """What to do if nobody listens there, "" if there is nothing to say."""
+
 
 class KubeletPod:
     """A pod with its holder, its sockets and its timer. `command` and `environment` are its container's."""
@@ -99,9 +103,24 @@ class KubeletPod:
 
     def view(self) -> PodView:
         """The pod as the live view shows it."""
-        probe = self.pod.probe
-        detail = probe.message if probe is not None and not self.pod.ready else ""
-        return PodView(self.name, life.stage(self.pod), self.pod.since, detail)
+        stage = life.stage(self.pod)
+        return PodView(self.name, stage, self.pod.since, self.why_not_ready() if stage == "not ready" else "")
+
+    def why_not_ready(self) -> str:
+        """What keeps it from being ready, in words."""
+        probe, port = self.pod.probe, self._control.port(self)
+        if probe is None:
+            return "it has not started"
+        if port and self.reaches(port):
+            return probe.message or "its probe has not answered"
+        where = f"on port {port}" if port else "on any port"
+        shut = [text for number, text, reached in self.listeners if not reached and port in {0, number}]
+        if shut:
+            return f"it listens on {', '.join(shut)} only, which nobody outside the pod can reach: bind 0.0.0.0"
+        others = sorted({number for number, _, reached in self.listeners if reached})
+        if others:
+            return f"nobody listens {where}, but on {' and '.join(map(str, others))}"
+        return f"nobody listens {where}{self._control.port_hint}"
 
     def tail(self) -> str:
         """The last lines of its output."""
@@ -177,14 +196,7 @@ class KubeletPod:
             question = {"name": name, "address": self.ip, "port": port, "path": path, **how}
             self._holder.tell("ask", question=question)
         else:
-            self._answered(name, False, self.silent_reason(), self._clock())
-
-    def silent_reason(self) -> str:
-        """Why there is no port to talk to, in words."""
-        shut = [text for _, text, reached in self.listeners if not reached]
-        if shut:
-            return f"it listens on {', '.join(shut)} only, which nobody outside the pod can reach: bind 0.0.0.0"
-        return "it listens on no port"
+            self._answered(name, False, "nobody listens", self._clock())
 
     def _answered(self, name: str, ok: bool, message: str, at: int) -> None:
         self.feed(life.Probed(ok, message) if name == "probe" else life.HookEnded(ok, message), at)

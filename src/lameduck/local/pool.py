@@ -51,7 +51,7 @@ class SocketPool:
                 raise OSError(errno.ENOBUFS, "no socket from the pod's network in time")
         taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, self._ready.popleft())
         taken.setblocking(False)
-        if len(self._ready) * 2 <= self._want:
+        if (len(self._ready) + self._asked) * 2 <= self._want:
             self.fill()
         return taken
 

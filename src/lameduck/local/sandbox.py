@@ -26,12 +26,16 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _SYS_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220, "loongarch64": 220}
-_SIOCADDRT = 0x890B
 _SIOCSIFFLAGS = 0x8914
 _SIOCSIFADDR = 0x8916
 _SIOCSIFNETMASK = 0x891C
 _UP_RUNNING = 0x1 | 0x40
-_RTF_UP_HOST = 0x1 | 0x4
+_NETLINK_ROUTE, _NEWROUTE = 0, 24
+_REPLACE = 0x1 | 0x4 | 0x100 | 0x400
+"""NLM_F_REQUEST, ACK, REPLACE, CREATE."""
+_RTA_DST, _RTA_OIF = 1, 4
+_TABLE_LOCAL, _BY_KERNEL, _SCOPE_LINK, _UNICAST = 255, 2, 253, 1
+_SO_ATTACH_FILTER, _BPF_RETURN = 26, 0x06
 _MOUNT_PRIVATE = 0x4000 | 0x40000
 _MOUNT_BIND = 0x1000
 _MOUNT_PROC = 0x2 | 0x4 | 0x8
@@ -154,32 +158,25 @@ def add_address(number: int, address: str) -> None:
     _ioctl(_SIOCSIFNETMASK, struct.pack("16s16s", alias, _sockaddr("255.255.255.255")))
 
 
-class _Route(ctypes.Structure):
-    """``struct rtentry``."""
+def swallow(address: str) -> None:
+    """Route one of our own addresses into nothing: no answer to anything sent there any more, established or new.
 
-    _fields_ = (
-        ("pad1", ctypes.c_ulong),
-        ("destination", ctypes.c_char * 16),
-        ("gateway", ctypes.c_char * 16),
-        ("mask", ctypes.c_char * 16),
-        ("flags", ctypes.c_ushort),
-        ("pad2", ctypes.c_short),
-        ("pad3", ctypes.c_ulong),
-        ("pad4", ctypes.c_void_p),
-        ("metric", ctypes.c_short),
-        ("device", ctypes.c_char_p),
-        ("mtu", ctypes.c_ulong),
-        ("window", ctypes.c_ulong),
-        ("irtt", ctypes.c_ushort),
-    )
+    The kernel's local route is replaced by one that is not local, in one step: at no moment is there an answer.
+    """
+    destination = struct.pack("=HH4s", 8, _RTA_DST, socket.inet_aton(address))
+    device = struct.pack("=HHi", 8, _RTA_OIF, socket.if_nametoindex("lo"))
+    route = struct.pack("=BBBBBBBBI", socket.AF_INET, 32, 0, 0, _TABLE_LOCAL, _BY_KERNEL, _SCOPE_LINK, _UNICAST, 0)
+    body = route + destination + device
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_ROUTE) as netlink:
+        netlink.settimeout(1)
+        netlink.send(struct.pack("=IHHII", 16 + len(body), _NEWROUTE, _REPLACE, 1, 0) + body)
+        (error,) = struct.unpack_from("=i", netlink.recv(1 << 12), 16)
+    if error:
+        raise OSError(-error, f"route {address}: {os.strerror(-error)}")
 
 
-def swallow(number: int, address: str) -> None:
-    """Take alias `number` off `lo` and route its address into nothing: no answer to anything any more."""
-    _ioctl(_SIOCSIFFLAGS, struct.pack("16sh14x", f"lo:{number}".encode(), 0))
-    route = _Route(flags=_RTF_UP_HOST, device=b"lo")
-    for name, value in (("destination", address), ("gateway", "0.0.0.0"), ("mask", "255.255.255.255")):
-        offset = getattr(_Route, name).offset
-        ctypes.memmove(ctypes.addressof(route) + offset, _sockaddr(value), 16)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        _check(_libc.ioctl(control.fileno(), _SIOCADDRT, ctypes.byref(route)), "ioctl(SIOCADDRT)")
+def deafen(listener: socket.socket) -> None:
+    """Make a socket drop every packet it is sent, the first of a connection too: a filter that lets nothing pass."""
+    nothing = ctypes.create_string_buffer(struct.pack("=HBBI", _BPF_RETURN, 0, 0, 0))
+    program = struct.pack("HL", 1, ctypes.addressof(nothing))
+    listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)

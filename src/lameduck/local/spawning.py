@@ -74,22 +74,25 @@ def hook(program: Program, pidfd: int) -> int:
     return _started(pid, report, blame)
 
 
-def full_listener(address: str, port: int) -> list[socket.socket]:
-    """Sockets that make a port swallow every new connection: a listener whose queue is full. Keep them.
+def deaf_listener(address: str, port: int) -> list[socket.socket]:
+    """Sockets that make a port swallow every new connection. Keep them.
 
-    Raises `OSError` while somebody else has the port.
+    A listener that drops every packet; where only root may have such a one, a listener whose queue is full (whoever
+    comes in the microseconds before it is, is accepted, and never answered). Raises `OSError` while somebody else has
+    the port.
     """
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    kept = [listener]
+    fillers: list[socket.socket] = []
+    try:
+        sandbox.deafen(listener)
+    except PermissionError:
+        fillers = [socket.socket(type=socket.SOCK_STREAM | socket.SOCK_NONBLOCK) for _ in range(2)]
     listener.bind((address, port))
     listener.listen(0)
-    for _ in range(2):
-        filler = socket.socket()
-        filler.setblocking(False)
+    for filler in fillers:
         filler.connect_ex((address, port))
-        kept.append(filler)
-    return kept
+    return [listener, *fillers]
 
 
 def _started(pid: int, report: int, blame: int) -> int:

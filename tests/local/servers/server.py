@@ -1,6 +1,9 @@
-"""A raw HTTP/1.1 server, a thread per connection, with one known behaviour at its stop signal (first argument).
+"""A raw HTTP/1.1 server, a thread per connection, with one known behaviour (first argument).
 
-exits: at once, cutting what is in flight · drains: closes its listener, finishes, exits · ignores: no handler at all.
+At SIGTERM: `exits` at once, cutting what is in flight · `drains`: closes its listener, finishes, exits · `unready`:
+answers 503 on /ready and serves on · `ignores`: has no handler. At the start: `late` listens after a second ·
+`loopback` on 127.0.0.1 only · `two-ports` on $PORT + 1 and + 2 · `other-port` on $PORT + 1 · `deaf` never · `dies` at
+once · `sick` answers 503 on /ready · `forks`: a child of its keeps the port.
 `GET /slow/SECONDS` answers late. Everything it does is a line on standard output.
 """
 
@@ -12,17 +15,21 @@ import threading
 import time
 
 behaviour = sys.argv[1]
-listener = socket.create_server(("0.0.0.0", int(os.environ["PORT"])), backlog=256)
+port = int(os.environ["PORT"])
 busy = set()
+stopping = threading.Event()
 
 
 def say(*words):
-    sys.stdout.write(" ".join(map(str, (time.monotonic_ns(), *words))) + "\n")
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
     sys.stdout.flush()
 
 
 def stop(*_):
     say("stop signal")
+    stopping.set()
+    if behaviour == "unready":
+        return
     if behaviour == "drains":
         listener.close()
         while busy:
@@ -38,12 +45,13 @@ def serve(connection):
                 path = request.split()[1].decode()
                 if path.startswith("/slow/"):
                     time.sleep(float(path.split("/")[2]))
-                connection.sendall(
-                    f"HTTP/1.1 200 OK\r\nX-Served-By: {socket.gethostname()}\r\nContent-Length: 2\r\n\r\nok".encode()
-                )
+                fine = path != "/ready" or not (behaviour == "sick" or (behaviour == "unready" and stopping.is_set()))
+                status = "200 OK" if fine else "503 Service Unavailable"
+                answer = f"HTTP/1.1 {status}\r\nX-Served-By: {socket.gethostname()}\r\nContent-Length: 2\r\n\r\nok"
+                connection.sendall(answer.encode())
                 busy.discard(connection)
         except OSError:
-            pass
+            busy.discard(connection)
 
 
 def read(connection):
@@ -56,13 +64,33 @@ def read(connection):
     return request
 
 
+def listen(address, number):
+    return socket.create_server((address, number), backlog=256)
+
+
+say("up", os.getpid(), os.environ["POD_NAME"], socket.gethostname(), *sys.argv[2:])
 if behaviour != "ignores":
     signal.signal(signal.SIGTERM, stop)
-say("up", os.getpid(), os.environ["POD_NAME"], socket.gethostname())
+if behaviour == "dies":
+    say("cannot find my configuration")
+    sys.exit(3)
+if behaviour == "deaf":
+    time.sleep(3600)
+if behaviour == "late":
+    time.sleep(1)
+if behaviour == "two-ports":
+    other = listen("0.0.0.0", port + 2)
+listener = listen(
+    "127.0.0.1" if behaviour == "loopback" else "0.0.0.0",
+    port + (behaviour in {"two-ports", "other-port"}),
+)
+if behaviour == "forks" and os.fork():
+    listener.close()
+    signal.pause()
 while True:
     try:
-        connection, _ = listener.accept()
+        accepted, _ = listener.accept()
     except OSError:
         time.sleep(60)
         continue
-    threading.Thread(target=serve, args=(connection,), daemon=True).start()
+    threading.Thread(target=serve, args=(accepted,), daemon=True).start()

@@ -1,0 +1,248 @@
+"""How a pod stops, in a sandbox, with its own PID namespace only, and emulated: three ways, one behaviour."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+from tests.local.harness import MODES, ask, output, play, running, server
+
+from lameduck.core.instants import MILLISECOND, SECOND
+from lameduck.core.timeline import Event, Milestone, Observation, PodHistory
+from lameduck.local import processes
+
+pytestmark = pytest.mark.rollout
+each_mode = pytest.mark.parametrize("mode", MODES)
+M = Milestone
+
+
+def rolled(folder: Path, *command: str, mode: str = "sandbox", **spec: object) -> tuple[PodHistory, list[Observation]]:
+    """The old pod of one rollout, and everything that was observed."""
+    seen: list[Observation] = []
+    old: list[PodHistory] = []
+
+    async def scene() -> None:
+        async with running(folder, *command, mode=mode, **spec) as watched:
+            assert await watched.cluster.disrupt(1)
+            seen.extend(watched.seen)
+            old.extend(watched.old())
+
+    play(scene)
+    (pod,) = old
+    return pod, seen
+
+
+def after(pod: PodHistory, earlier: Milestone, later: Milestone) -> float:
+    """Milliseconds between two milestones."""
+    first, second = pod.at(earlier), pod.at(later)
+    assert first is not None and second is not None, f"{pod.marks}"
+    return (second - first) / MILLISECOND
+
+
+@each_mode
+def test_a_server_that_drains_ends_itself_and_every_milestone_comes_in_order(tmp_path: Path, mode: str) -> None:
+    pod, seen = rolled(tmp_path, *server("drains"), mode=mode)
+    in_order = (
+        M.CREATED, M.STARTED, M.LISTENING, M.READY, M.ENDPOINT_READY, M.DELETION_REQUESTED, M.STOP_SIGNAL, M.EXITED,
+        M.GONE,
+    )  # fmt: skip
+    times = [pod.at(milestone) or 0 for milestone in in_order]
+    assert times == sorted(times) and times[0] > 0
+    assert M.KILLED not in pod.marks and pod.exit_code == 0
+    told = pod.marks[M.STOP_SIGNAL].detail
+    assert (told["signal"], told["caught"], told["ignored"], told["is_shell"]) == ("SIGTERM", True, False, False)
+    assert [o.what for o in seen if o.subject == "1"] == [Event.DISRUPTION_REQUESTED, Event.DISRUPTION_COMPLETED]
+    assert "stop signal" in output(tmp_path, pod.name)
+
+
+@each_mode
+def test_process_1_without_a_handler_ignores_its_stop_signal_and_is_killed_at_the_end_of_grace(
+    tmp_path: Path, mode: str
+) -> None:
+    pod, _ = rolled(tmp_path, *server("ignores"), mode=mode, grace=2 * SECOND)
+    assert pod.exit_code == 137 and M.KILLED in pod.marks
+    assert 1_990 < after(pod, M.STOP_SIGNAL, M.KILLED) < 2_200
+    assert pod.marks[M.STOP_SIGNAL].detail["caught"] is False
+
+
+@each_mode
+def test_a_shell_that_does_not_exec_keeps_the_signal_from_its_server(tmp_path: Path, mode: str) -> None:
+    script = f"{' '.join(server('drains'))}; exit $?"
+    pod, _ = rolled(tmp_path, "bash", "-c", script, mode=mode, grace=2 * SECOND)
+    told = pod.marks[M.STOP_SIGNAL].detail
+    assert (told["pid1"], told["is_shell"], told["caught"]) == ("bash", True, False)
+    assert len(told["children"]) == 1 and told["children"][0].startswith("python")
+    assert pod.exit_code == 137
+    assert "stop signal" not in output(tmp_path, pod.name)
+
+
+@each_mode
+def test_a_shell_that_execs_hands_everything_over(tmp_path: Path, mode: str) -> None:
+    pod, _ = rolled(tmp_path, "bash", "-c", f"exec {' '.join(server('drains'))}", mode=mode)
+    assert pod.marks[M.STOP_SIGNAL].detail["is_shell"] is False and pod.exit_code == 0
+
+
+@each_mode
+def test_a_trap_that_ends_the_shell_takes_the_server_down_undrained(tmp_path: Path, mode: str) -> None:
+    script = f"trap 'exit 143' TERM; {' '.join(server('drains'))} & wait; exit 1"
+    pod, _ = rolled(tmp_path, "bash", "-c", script, mode=mode)
+    assert pod.exit_code == 143 and pod.marks[M.STOP_SIGNAL].detail["caught"] is True
+    assert "stop signal" not in output(tmp_path, pod.name)
+
+
+@each_mode
+def test_a_child_that_keeps_the_port_ends_with_process_1_and_its_connections_are_closed(
+    tmp_path: Path, mode: str
+) -> None:
+    async def scene() -> None:
+        async with running(tmp_path, *server("forks"), mode=mode) as watched:
+            child = processes.children(int(next(iter(watched.pods().values())).facts["pid"]))
+            assert len(child) == 1
+            reader, writer = await connected(watched)
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            assert (await reader.read(4096)).startswith(b"HTTP/1.1 200")
+            rollout = asyncio.create_task(watched.cluster.disrupt(1))
+            assert await asyncio.wait_for(reader.read(), 10) == b"", "closed in good order: the kernel's FIN"
+            writer.close()
+            await rollout
+            assert not Path(f"/proc/{child[0]}").exists()
+
+    play(scene)
+
+
+async def connected(watched: object) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection through the node's table."""
+    route = watched.cluster.dialer().dial()  # type: ignore[attr-defined]
+    await asyncio.get_running_loop().sock_connect(route.socket, route.address)
+    return await asyncio.open_connection(sock=route.socket)
+
+
+@each_mode
+def test_sigkill_at_the_end_of_grace_cuts_what_is_in_flight_with_a_fin_and_no_byte(tmp_path: Path, mode: str) -> None:
+    async def scene() -> None:
+        async with running(tmp_path, *server("ignores"), mode=mode, grace=1 * SECOND) as watched:
+            reader, writer = await connected(watched)
+            writer.write(b"GET /slow/30 HTTP/1.1\r\n\r\n")
+            rollout = asyncio.create_task(watched.cluster.disrupt(1))
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+            ended = watched.cluster._clock()
+            writer.close()
+            await rollout
+            (pod,) = watched.old()
+            assert abs(ended - (pod.at(M.EXITED) or 0)) < 100 * MILLISECOND
+            assert 1_990 < after(pod, M.STOP_SIGNAL, M.KILLED) < 2_200, "a grace of one second is two"
+
+    play(scene)
+
+
+@each_mode
+def test_an_exec_hook_runs_inside_the_pod_and_the_stop_signal_waits_for_it(tmp_path: Path, mode: str) -> None:
+    hook = ("bash", "-c", "echo hook of $POD_NAME on $(hostname) as $$; sleep 0.5")
+    pod, _ = rolled(tmp_path, *server("drains"), mode=mode, pre_stop_exec=hook)
+    done = pod.marks[M.PRESTOP_FINISHED].detail
+    assert (done["ok"], done["kind"], done["message"]) == (True, "exec", "")
+    assert 500 < after(pod, M.PRESTOP_STARTED, M.STOP_SIGNAL) < 900
+    said = output(tmp_path, pod.name)
+    assert f"hook of {pod.name} on " in said
+    if mode != "emulated":
+        assert f" on {pod.name} as " in said and int(said.split(" as ")[1].split()[0]) < 50, "the pod's own numbers"
+
+
+@pytest.mark.parametrize(
+    ("mode", "hook", "message"),
+    [
+        ("sandbox", ("nosuchcommand-lameduck",), "nosuchcommand-lameduck: no such file or directory"),
+        ("emulated", ("nosuchcommand-lameduck",), "nosuchcommand-lameduck: no such file or directory"),
+        ("sandbox", ("false",), "ended with 1"),
+        ("sandbox", ("bash", "-c", "kill -9 $$"), "ended with 137"),
+    ],
+)
+def test_a_hook_that_fails_is_said_to_and_the_stop_signal_comes_at_once(
+    tmp_path: Path, mode: str, hook: tuple[str, ...], message: str
+) -> None:
+    pod, _ = rolled(tmp_path, *server("drains"), mode=mode, pre_stop_exec=hook)
+    done = pod.marks[M.PRESTOP_FINISHED].detail
+    assert (done["ok"], done["message"]) == (False, message)
+    assert after(pod, M.DELETION_REQUESTED, M.STOP_SIGNAL) < 500
+
+
+def test_a_native_sleep_delays_the_stop_signal_by_exactly_its_seconds(tmp_path: Path) -> None:
+    pod, _ = rolled(tmp_path, *server("drains"), pre_stop_sleep=1)
+    assert 1_000 <= after(pod, M.PRESTOP_STARTED, M.STOP_SIGNAL) < 1_050
+    assert after(pod, M.DELETION_REQUESTED, M.ENDPOINT_NOT_READY) < 100
+
+
+@pytest.mark.parametrize("path", ["/slow/0.7", "/ready"])
+def test_an_http_hook_is_over_with_its_answer_and_any_answer_will_do(tmp_path: Path, path: str) -> None:
+    pod, _ = rolled(tmp_path, *server("sick"), pre_stop_http=(path, 0))
+    assert pod.marks[M.PRESTOP_FINISHED].detail["ok"] is True
+    expected = 700 if "slow" in path else 0
+    assert expected <= after(pod, M.PRESTOP_STARTED, M.STOP_SIGNAL) < expected + 300
+
+
+def test_an_http_hook_to_a_closed_port_has_failed(tmp_path: Path) -> None:
+    pod, _ = rolled(tmp_path, *server("drains"), pre_stop_http=("/", 9))
+    assert pod.marks[M.PRESTOP_FINISHED].detail["message"] == "GET / on port 9: connection refused"
+
+
+def test_a_listener_closed_while_the_process_lives_on_is_seen_and_one_that_ends_with_it_is_not(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with running(tmp_path, *server("drains")) as watched:
+            slow = asyncio.create_task(ask(watched, "/slow/0.8"))
+            await asyncio.sleep(0.1)
+            await watched.cluster.disrupt(1)
+            assert (await slow).startswith(b"HTTP/1.1 200")
+            (pod,) = watched.old()
+            assert after(pod, M.STOP_SIGNAL, M.LISTENER_CLOSED) < 100
+            assert after(pod, M.LISTENER_CLOSED, M.EXITED) > 300
+
+    play(scene)
+    pod, _ = rolled(tmp_path / "exits", *server("exits"))
+    assert M.LISTENER_CLOSED not in pod.marks
+
+
+def test_readiness_goes_on_while_terminating_and_a_503_there_takes_the_last_resort_away(tmp_path: Path) -> None:
+    async def scene() -> None:
+        slow_to_come = f"[ $LAMEDUCK_REVISION = 1 ] || sleep 5; exec {' '.join(server('unready'))}"
+        async with running(
+            tmp_path, "bash", "-c", slow_to_come, ready_path="/ready", max_surge=0, max_unavailable=1, grace=5 * SECOND
+        ) as watched:
+            rollout = asyncio.create_task(watched.cluster.disrupt(1))
+            await watched.until(M.STOP_SIGNAL)
+            name = watched.old()[0].name
+            assert (await ask(watched)).startswith(b"HTTP/1.1 200"), "it terminates, and serves as the last resort"
+            rejected = False
+            while not rejected:
+                assert M.EXITED not in watched.old()[0].marks
+                rejected = watched.cluster.dialer().dial().socket is None
+                await asyncio.sleep(0.02)
+            assert next(p for p in watched.cluster.pods() if p.name == name).stage == "stopping"
+            await rollout
+
+    play(scene)
+
+
+def test_a_pod_that_crashes_is_started_again_under_its_name_and_address(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with running(tmp_path, *server("exits")) as watched:
+            (pod,) = watched.pods().values()
+            os.kill(int(pod.facts["pid"]), 9)
+            seen = await watched.until(M.EXITED)
+            assert dict(seen.detail) == {"code": 137, "crash": True}
+            while watched.cluster.pods()[0].stage != "ready":
+                await asyncio.sleep(0.02)
+            while not (answer := await ask_anyway(watched)):
+                await asyncio.sleep(0.02)
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert list(watched.pods()) == [pod.name]
+            assert watched.pods()[pod.name].facts["restarts"] == 1
+
+    play(scene)
+
+
+async def ask_anyway(watched: object) -> bytes:
+    """An answer, b"" for none."""
+    try:
+        return await ask(watched)  # type: ignore[arg-type]
+    except OSError:
+        return b""
