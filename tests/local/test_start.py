@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.local.harness import BRISK, ask, output, play, running, server
+from tests.local.harness import BRISK, Watched, ask, output, play, running, server
 
 from lameduck.core.errors import EnvironmentFault, LameduckError, UsageError
 from lameduck.core.instants import SECOND
@@ -102,12 +102,24 @@ def test_a_server_on_127_0_0_1_is_refused_on_a_named_port_too(tmp_path: Path) ->
 
 def test_a_port_that_never_opens_is_said_to(tmp_path: Path) -> None:
     error = refused(tmp_path, *server("deaf"), start_deadline=2 * SECOND)
-    assert "nobody listens on any port" in str(error)
+    assert "it listens on no port" in str(error)
 
 
 def test_a_named_port_that_never_opens_names_those_that_did(tmp_path: Path) -> None:
     error = refused(tmp_path, *server("drains"), port=9000, env={"PORT": "8001"}, start_deadline=2 * SECOND)
     assert "nobody listens on port 9000, but on 8001" in str(error)
+
+
+def test_somebody_who_listens_elsewhere_does_not_make_the_pod_a_listening_one(tmp_path: Path) -> None:
+    async def scene() -> None:
+        watched = Watched(tmp_path, *server("drains"), port=9000, env={"PORT": "8001"}, start_deadline=SECOND)
+        with pytest.raises(EnvironmentFault, match="but on 8001"):
+            await watched.cluster.start()
+        await watched.cluster.stop()
+        assert Milestone.STARTED in {seen.what for seen in watched.seen}
+        assert Milestone.LISTENING not in {seen.what for seen in watched.seen}
+
+    play(scene)
 
 
 def test_readiness_that_is_never_true_says_what_was_answered(tmp_path: Path) -> None:
@@ -169,6 +181,21 @@ def test_the_command_is_told_its_port_its_name_and_its_address(tmp_path: Path, m
             environment = Path(f"/proc/{watched.pods()[name].facts['pid']}/environ").read_bytes().split(b"\0")
             wanted = {"PORT": address[1], "POD_NAME": name, "HOSTNAME": name, "POD_IP": address[0], "COLOUR": "green"}
             assert {f"{key}={value}".encode() for key, value in wanted.items()} <= set(environment)
+
+    play(scene)
+
+
+@pytest.mark.parametrize("mode", ["sandbox", "emulated"])
+def test_a_process_finds_its_signals_at_their_defaults_and_nothing_of_ours_open(tmp_path: Path, mode: str) -> None:
+    look = "grep -E 'SigIgn|SigBlk' /proc/self/status; ls /proc/self/fd | sed 's/^/fd /'"
+
+    async def scene() -> None:
+        async with running(tmp_path, "bash", "-c", f"{look}; exec {' '.join(server('drains'))}", mode=mode):
+            said = output(tmp_path)
+            signals = [line.split() for line in said.splitlines() if line.startswith("Sig")]
+            assert signals == [["SigBlk:", "0" * 16], ["SigIgn:", "0" * 16]]
+            opened = {line.split()[1] for line in said.splitlines() if line.startswith("fd ")}
+            assert opened == {"0", "1", "2", "3"}, "3 is ls's own"
 
     play(scene)
 

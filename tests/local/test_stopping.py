@@ -13,6 +13,8 @@ from lameduck.local import processes
 
 pytestmark = pytest.mark.rollout
 each_mode = pytest.mark.parametrize("mode", MODES)
+each_process_1 = pytest.mark.parametrize("mode", ["sandbox", "emulated"])
+"""`host` differs from `sandbox` in its network only."""
 M = Milestone
 
 
@@ -55,7 +57,7 @@ def test_a_server_that_drains_ends_itself_and_every_milestone_comes_in_order(tmp
     assert "stop signal" in output(tmp_path, pod.name)
 
 
-@each_mode
+@each_process_1
 def test_process_1_without_a_handler_ignores_its_stop_signal_and_is_killed_at_the_end_of_grace(
     tmp_path: Path, mode: str
 ) -> None:
@@ -65,7 +67,7 @@ def test_process_1_without_a_handler_ignores_its_stop_signal_and_is_killed_at_th
     assert pod.marks[M.STOP_SIGNAL].detail["caught"] is False
 
 
-@each_mode
+@each_process_1
 def test_a_shell_that_does_not_exec_keeps_the_signal_from_its_server(tmp_path: Path, mode: str) -> None:
     script = f"{' '.join(server('drains'))}; exit $?"
     pod, _ = rolled(tmp_path, "bash", "-c", script, mode=mode, grace=2 * SECOND)
@@ -76,13 +78,13 @@ def test_a_shell_that_does_not_exec_keeps_the_signal_from_its_server(tmp_path: P
     assert "stop signal" not in output(tmp_path, pod.name)
 
 
-@each_mode
+@each_process_1
 def test_a_shell_that_execs_hands_everything_over(tmp_path: Path, mode: str) -> None:
     pod, _ = rolled(tmp_path, "bash", "-c", f"exec {' '.join(server('drains'))}", mode=mode)
     assert pod.marks[M.STOP_SIGNAL].detail["is_shell"] is False and pod.exit_code == 0
 
 
-@each_mode
+@each_process_1
 def test_a_trap_that_ends_the_shell_takes_the_server_down_undrained(tmp_path: Path, mode: str) -> None:
     script = f"trap 'exit 143' TERM; {' '.join(server('drains'))} & wait; exit 1"
     pod, _ = rolled(tmp_path, "bash", "-c", script, mode=mode)
@@ -90,7 +92,7 @@ def test_a_trap_that_ends_the_shell_takes_the_server_down_undrained(tmp_path: Pa
     assert "stop signal" not in output(tmp_path, pod.name)
 
 
-@each_mode
+@each_process_1
 def test_a_child_that_keeps_the_port_ends_with_process_1_and_its_connections_are_closed(
     tmp_path: Path, mode: str
 ) -> None:
@@ -117,7 +119,7 @@ async def connected(watched: object) -> tuple[asyncio.StreamReader, asyncio.Stre
     return await asyncio.open_connection(sock=route.socket)
 
 
-@each_mode
+@each_process_1
 def test_sigkill_at_the_end_of_grace_cuts_what_is_in_flight_with_a_fin_and_no_byte(tmp_path: Path, mode: str) -> None:
     async def scene() -> None:
         async with running(tmp_path, *server("ignores"), mode=mode, grace=1 * SECOND) as watched:
@@ -135,7 +137,7 @@ def test_sigkill_at_the_end_of_grace_cuts_what_is_in_flight_with_a_fin_and_no_by
     play(scene)
 
 
-@each_mode
+@each_process_1
 def test_an_exec_hook_runs_inside_the_pod_and_the_stop_signal_waits_for_it(tmp_path: Path, mode: str) -> None:
     hook = ("bash", "-c", "echo hook of $POD_NAME on $(hostname) as $$; sleep 0.5")
     pod, _ = rolled(tmp_path, *server("drains"), mode=mode, pre_stop_exec=hook)
@@ -164,6 +166,18 @@ def test_a_hook_that_fails_is_said_to_and_the_stop_signal_comes_at_once(
     done = pod.marks[M.PRESTOP_FINISHED].detail
     assert (done["ok"], done["message"]) == (False, message)
     assert after(pod, M.DELETION_REQUESTED, M.STOP_SIGNAL) < 500
+
+
+def test_a_hook_that_outlives_the_grace_period_leaves_two_seconds_and_is_not_ended_before_the_pod_is(
+    tmp_path: Path,
+) -> None:
+    hook = ("bash", "-c", "sleep 30 & trap 'echo told' TERM; wait")
+    pod, _ = rolled(tmp_path, *server("ignores"), grace=1 * SECOND, pre_stop_exec=hook)
+    assert 1_000 <= after(pod, M.PRESTOP_STARTED, M.STOP_SIGNAL) < 1_100
+    assert 1_990 < after(pod, M.STOP_SIGNAL, M.KILLED) < 2_200
+    done = pod.marks[M.PRESTOP_FINISHED].detail
+    assert (done["ok"], done["message"]) == (False, "the container ended before it")
+    assert "told" not in output(tmp_path, pod.name)
 
 
 def test_a_native_sleep_delays_the_stop_signal_by_exactly_its_seconds(tmp_path: Path) -> None:

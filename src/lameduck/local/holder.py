@@ -254,7 +254,8 @@ class Holder:
         self._forget(self._hook)
         os.close(self._hook)
         self._hook, self._hook_pid = -1, 0
-        self._say("hook ended", ok=code == 0, message="" if code == 0 else f"ended with {_exit_code(code)}")
+        why = "the container ended before it" if processes.ending(self._pid) else f"ended with {_exit_code(code)}"
+        self._say("hook ended", ok=code == 0, message="" if code == 0 else why)
 
     def end(self) -> None:
         """Take the pod down: nothing of it is left when this returns."""

@@ -113,14 +113,13 @@ class KubeletPod:
             return "it has not started"
         if port and self.reaches(port):
             return probe.message or "its probe has not answered"
-        where = f"on port {port}" if port else "on any port"
         shut = [text for number, text, reached in self.listeners if not reached and port in {0, number}]
         if shut:
             return f"it listens on {', '.join(shut)} only, which nobody outside the pod can reach: bind 0.0.0.0"
-        others = sorted({number for number, _, reached in self.listeners if reached})
-        if others:
-            return f"nobody listens {where}, but on {' and '.join(map(str, others))}"
-        return f"nobody listens {where}{self._control.port_hint}"
+        if not port:
+            return "it listens on no port"
+        others = " and ".join(str(number) for number, _, reached in self.listeners if reached)
+        return f"nobody listens on port {port}{', but on ' if others else ''}{others}{self._control.port_hint}"
 
     def tail(self) -> str:
         """The last lines of its output."""
