@@ -1,0 +1,25 @@
+import asyncio
+import os
+import sys
+
+from aiohttp import web
+
+
+async def fast(request):
+    return web.Response(text="ok")
+
+
+async def slow(request):
+    await asyncio.sleep(1)
+    return web.Response(text="ok")
+
+
+app = web.Application()
+app.add_routes([web.get("/fast", fast), web.get("/slow", slow)])
+if os.environ.get("LAYER") != "off":
+    from lameduck_pod.aiohttp import install
+
+    install(app)
+
+if __name__ == "__main__":
+    web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None)

@@ -1,0 +1,27 @@
+import asyncio
+import os
+import sys
+
+from sanic import Sanic, text
+
+app = Sanic("probe")
+
+
+@app.get("/fast")
+async def fast(request):
+    return text("ok")
+
+
+@app.get("/slow")
+async def slow(request):
+    await asyncio.sleep(1)
+    return text("ok")
+
+
+if os.environ.get("LAYER") != "off":
+    from lameduck_pod.sanic import install
+
+    install(app)
+
+if __name__ == "__main__":
+    app.run("127.0.0.1", int(sys.argv[1]), single_process=True, motd=False, access_log=False)

@@ -1,0 +1,29 @@
+import asyncio
+import os
+import sys
+
+from tornado.web import Application, RequestHandler
+
+
+class Fast(RequestHandler):
+    def get(self):
+        self.write("ok")
+
+
+class Slow(RequestHandler):
+    async def get(self):
+        await asyncio.sleep(1)
+        self.write("ok")
+
+
+async def main(port):
+    app = Application([("/fast", Fast), ("/slow", Slow)])
+    if os.environ.get("LAYER") != "off":
+        from lameduck_pod.tornado import install
+
+        install(app)
+    app.listen(port, "127.0.0.1")
+    await asyncio.Event().wait()
+
+
+asyncio.run(main(int(sys.argv[1])))

@@ -1,0 +1,209 @@
+"""Every server, as a real process: what its clients see from the stop signal to the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+from layer_wire import Connection, fresh
+
+QUICK = {"LAMEDUCK_LEAST": "0.8", "LAMEDUCK_QUIET": "0.2", "LAMEDUCK_MOST": "4"}
+GUNICORN = ["gunicorn", "-b", "127.0.0.1:{port}", "--log-level", "error", "--no-control-socket"]
+ASGI = {
+    "uvicorn": ["uvicorn", "--port", "{port}", "asgi_app:app"],
+    "uvicorn, 2 workers": ["uvicorn", "--port", "{port}", "--workers", "2", "asgi_app:app"],
+    "gunicorn, uvicorn worker": [*GUNICORN, "-k", "uvicorn_worker.UvicornWorker", "asgi_app:app"],
+    "hypercorn -w 0": ["hypercorn", "-w", "0", "-b", "127.0.0.1:{port}", "asgi_app:app"],
+    "granian": ["granian", "--interface", "asgi", "--port", "{port}", "asgi_app:app"],
+    "daphne": ["daphne", "-p", "{port}", "asgi_app:app"],
+}
+WSGI = {
+    "gunicorn gthread": [*GUNICORN, "--threads", "8", "wsgi_app:app"],
+    "gunicorn sync": [*GUNICORN, "-w", "2", "wsgi_app:app"],
+    "gunicorn gthread --preload": [*GUNICORN, "--threads", "8", "--preload", "wsgi_app:app"],
+    "gunicorn gevent": [*GUNICORN, "-k", "gevent", "wsgi_app:app"],
+    "granian wsgi": ["granian", "--interface", "wsgi", "--blocking-threads", "4", "--port", "{port}", "wsgi_app:app"],
+    "waitress": ["python", "wsgi_app.py", "waitress", "{port}"],
+    "cheroot": ["python", "wsgi_app.py", "cheroot", "{port}"],
+    "gevent": ["python", "wsgi_app.py", "gevent", "{port}"],
+    "werkzeug": ["python", "wsgi_app.py", "werkzeug", "{port}"],
+}
+OTHER = {
+    "aiohttp": ["python", "aiohttp_app.py", "{port}"],
+    "tornado": ["python", "tornado_app.py", "{port}"],
+    "sanic": ["python", "sanic_app.py", "{port}"],
+}
+SERVERS = ASGI | WSGI | OTHER
+TWO_WORKERS = {"uvicorn, 2 workers": 2, "gunicorn sync": 2}
+NO_KEEP_ALIVE = {"gunicorn sync", "werkzeug"}
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_it_serves_on_asks_clients_to_leave_and_stops_when_nothing_is_in_hand(name, start) -> None:
+    server = start(SERVERS[name], **QUICK)
+    pooled = [Connection(server.port) for _ in range(2)]
+    answers = [connection.ask("/fast") for connection in pooled]
+    assert all(answer.last == (name in NO_KEEP_ALIVE) for answer in answers)
+    if name in NO_KEEP_ALIVE:
+        for connection in pooled:
+            connection.close()  # gunicorn waits for that, up to 2 s
+    slow = Connection(server.port)
+    slow.send("/slow")
+    told = server.signal()
+    server.event("lame-duck", TWO_WORKERS.get(name, 1))
+
+    assert fresh(server.port, "/fast").last
+    if name not in NO_KEEP_ALIVE:
+        assert pooled[0].ask("/fast").last
+        pooled[0].close()
+        assert pooled[1].open(), "an idle connection was closed unasked"
+        pooled[1].close()
+    finished = slow.answer()
+    assert (finished.status, finished.last) == (200, True)
+    slow.close()
+    assert server.event("drained", TWO_WORKERS.get(name, 1))["in_flight"] == 0
+    assert server.wait(10) == 0
+    assert time.monotonic() - told > 0.75
+
+
+@pytest.mark.parametrize("name", ["uvicorn", "gunicorn gthread", "waitress"])
+def test_without_the_layer_the_same_server_fails_the_same_test(name, start) -> None:
+    server = start(SERVERS[name], LAYER="off", **QUICK)
+    pooled = Connection(server.port)
+    pooled.ask("/fast")
+    server.signal()
+    server.wait(10)
+    with pytest.raises(OSError):
+        fresh(server.port, "/fast")
+    assert not pooled.open()
+
+
+@pytest.mark.parametrize(
+    "name", ["uvicorn", "gunicorn gthread", "hypercorn -w 0", "granian wsgi", "waitress", "aiohttp"]
+)
+def test_a_second_signal_means_at_once(name, start) -> None:
+    server = start(SERVERS[name], LAMEDUCK_LEAST="30", LAMEDUCK_MOST="30")
+    server.signal()
+    server.event("lame-duck")
+    time.sleep(0.15)  # sooner it is the same stop
+    worker = _serving_process(server.pid)
+    os.kill(worker, signal.SIGTERM)
+    assert "second signal" in server.event("drained")["message"]
+    server.wait(6)
+
+
+@pytest.mark.parametrize("name", ["uvicorn", "gunicorn gthread", "waitress", "aiohttp"])
+def test_ctrl_c_is_not_delayed(name, start) -> None:
+    server = start(SERVERS[name], LAMEDUCK_LEAST="30", LAMEDUCK_MOST="30")
+    sent = server.signal(signal.SIGINT)
+    server.wait(6)
+    assert time.monotonic() - sent < 5
+
+
+@pytest.mark.parametrize("name", ["uvicorn", "waitress"])
+def test_the_budget_ends_it_with_work_in_hand(name, start) -> None:
+    server = start(SERVERS[name], LAMEDUCK_LEAST="0.1", LAMEDUCK_MOST="0.4")
+    slow = Connection(server.port)
+    slow.send("/slow")
+    fresh(server.port, "/fast")  # the slow one is in hand: it came before
+    sent = server.signal()
+    assert server.event("drained")["in_flight"] == 1
+    assert time.monotonic() - sent < 0.9
+    server.wait(6)
+
+
+def test_as_pid_1_a_server_without_a_handler_hears_the_signal(start) -> None:
+    mine = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    below = ["unshare", *mine, "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
+    if subprocess.run([*below, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this user may not make a PID namespace")
+    server = start(SERVERS["waitress"], below, **QUICK)
+    server.signal()
+    server.event("lame-duck")
+    assert fresh(server.port, "/fast").last
+    assert server.wait(10) == 0
+
+
+@pytest.mark.parametrize("name", ["uvicorn", "gunicorn gthread", "granian wsgi"])
+def test_readiness_fails_at_once_where_it_is_asked_to_and_liveness_never(name, start) -> None:
+    server = start(SERVERS[name], **QUICK, LAMEDUCK_READINESS="fail", LAMEDUCK_READINESS_PATH="/ready")
+    assert fresh(server.port, "/ready").status == 200
+    server.signal()
+    server.event("lame-duck")
+    assert fresh(server.port, "/ready").status == 503
+    assert fresh(server.port, "/live").status == 200
+
+
+def test_probes_do_not_count_as_traffic(start) -> None:
+    server = start(SERVERS["uvicorn"], LAMEDUCK_LEAST="0.3", LAMEDUCK_QUIET="0.5", LAMEDUCK_MOST="15")
+    server.signal()
+    server.event("lame-duck")
+    probing = threading.Event()
+
+    def probe() -> None:
+        while not probing.wait(0.1):
+            try:
+                connection = Connection(server.port)
+                connection.ask("/live", "kube-probe/1.34")
+            except OSError:
+                return
+
+    thread = threading.Thread(target=probe)
+    thread.start()
+    try:
+        assert server.wait(5) == 0
+    finally:
+        probing.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("name", ["uvicorn", "gunicorn gthread"])
+def test_pooled_clients_with_think_time_lose_nothing(name, start) -> None:
+    """C101: kept-alive connections, used again after 10 to 200 ms, from before the signal to the end."""
+    server = start(SERVERS[name], **QUICK)
+    failures: list[str] = []
+    done = threading.Event()
+
+    def client(number: int) -> None:
+        connection: Connection | None = None
+        while not done.is_set():
+            try:
+                connection = connection or Connection(server.port)
+                if connection.ask("/fast").last:
+                    connection.close()
+                    connection = None
+                    if signalled.is_set():
+                        return  # by now the load balancer has another one
+            except OSError as e:
+                failures.append(f"{number}: {e!r}")
+                return
+            done.wait(0.01 + 0.19 * ((number * 37) % 100) / 100)
+
+    signalled = threading.Event()
+    threads = [threading.Thread(target=client, args=(n,)) for n in range(60)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    server.signal()
+    server.event("lame-duck")
+    signalled.set()
+    server.wait(10)
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_hypercorn_workers_cannot_hold_it_and_say_so(start) -> None:
+    server = start(["hypercorn", "-b", "127.0.0.1:{port}", "asgi_app:app"], **QUICK)
+    assert "by an event and not by a signal" in server.event("not-held")["message"]
+
+
+def _serving_process(pid: int) -> int:
+    """The worker, or the process itself where it has none."""
+    children = [int(p) for p in open(f"/proc/{pid}/task/{pid}/children").read().split()]  # noqa: PTH123, SIM115
+    return children[-1] if children else pid
