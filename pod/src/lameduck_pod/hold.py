@@ -89,7 +89,7 @@ class Hold:
             self._take(current)
         except ValueError:  # not the main thread
             if not mine:
-                self._knock()
+                self._want_in()
 
     def pass_on(self) -> None:
         """Let the server have it: its own handler runs in the main thread, or `instead` in this one."""
@@ -137,13 +137,20 @@ class Hold:
                 if numbers:
                     os.write(self.theirs, numbers)
 
-    def _knock(self) -> None:
+    def knock(self) -> None:
+        """Have `check` done in the main thread, from any thread."""
+        if self.door:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pthread_kill(self.main, KNOCK)
+
+    def _want_in(self) -> None:
         self.knocks += 1
-        if not self.door or self.knocks > KNOCKS:
-            self.obstacle = "it is not the main thread that made the layer" if not self.door else "someone took it back"
-            return
-        with contextlib.suppress(ProcessLookupError):
-            signal.pthread_kill(self.main, KNOCK)
+        if not self.door:
+            self.obstacle = "it is not the main thread that made the layer"
+        elif self.knocks > KNOCKS:
+            self.obstacle = "someone took it back"
+        else:
+            self.knock()
 
     def _answer(self, _number: int, _frame: FrameType | None) -> None:
         self.check()

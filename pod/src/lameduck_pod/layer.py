@@ -1,6 +1,6 @@
 """The lame-duck layer of one process, which `asgi`, `wsgi` and the adapters share: counts, decides, holds the signal.
 
-Law: as long as nothing is being stopped it costs two counter steps a request, no thread and nothing else; what it
+Law: as long as nothing is being stopped it costs two counter steps a request and no thread that stays; what it
 cannot do on the server at hand it says once on standard error, and serves on.
 """
 
@@ -23,6 +23,8 @@ from lameduck_pod.spans import SECOND, human
 TICK = SECOND // 50
 OWN_STOP = 2 * SECOND
 """A server without a stop of its own gets so long to unwind after SystemExit (cheroot leaves a thread behind); ns."""
+SETTLING = (0.05, 0.2, 0.75, 4)
+"""Seconds after which the hold is looked at again, one after the other, once it serves."""
 PROBES = ("kube-probe/", "GoogleHC/", "ELB-HealthChecker/", "Prometheus/")
 
 Hook = Callable[[], object]
@@ -113,6 +115,7 @@ class Layer:
         self.hold.check()
         if self._untold is None:
             self._untold = untold()
+            start_thread(self._settle)
         if self.obstacle:
             self.say(
                 "not-held",
@@ -125,6 +128,13 @@ class Layer:
         if message not in self._said:
             self._said.add(message)
             self.journal.write(event, message, **facts)
+
+    def _settle(self) -> None:
+        """Servers start in steps, and take handlers and wake-up descriptors anew in each (uvloop in every run)."""
+        sleep = real("time", "sleep")
+        for wait in SETTLING:
+            sleep(wait)
+            self.hold.knock()
 
     @property
     def obstacle(self) -> str:

@@ -132,6 +132,8 @@ class Server:
         while True:
             with contextlib.suppress(OSError):
                 if fresh(self.port, "/fast").status == 200:
+                    time.sleep(0.12)  # as a readiness probe that comes again: the layer looks every 0.1 s
+                    fresh(self.port, "/fast")
                     return
             if time.monotonic() > end or self.process.poll() is not None:
                 self.end()
