@@ -24,6 +24,7 @@ COMMANDS = {
     "inject": "manifests in, manifests with the complete safe set out",
     "prove": "load + rollouts + observation: the verdict, its findings, the report",
     "demo": "the prediction service's story, act by act, from failing to proven",
+    "score": "the report card of one server's shutdown, without any cluster",
     "load": "send requests at a steady rate and say what became of each",
     "report": "render a kept run again: terminal, html, json, junit, markdown, openmetrics, csv, parquet",
     "compare": "set two kept runs side by side: is the second worse beyond noise?",

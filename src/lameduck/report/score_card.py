@@ -1,0 +1,77 @@
+"""The report card on a terminal: the grade, what was seen and why it matters, the smallest safe set.
+
+Law: it shows what the card says and judges nothing; what the command says is shown as text, never as
+markup.
+"""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from lameduck.core.shutdown import Question
+from lameduck.defects.scoring import Card, Line, Mark
+
+MARKS = {Mark.GOOD: ("✓", "green"), Mark.WARN: ("!", "yellow"), Mark.BAD: ("✗", "bold red"), Mark.UNKNOWN: ("?", "dim")}
+GRADES = {"A": "green", "B": "green", "C": "yellow", "D": "yellow", "F": "red"}
+
+
+def screen(card: Card) -> RenderableType:
+    """The whole card."""
+    seen = card.observed
+    badge = Text(f" {card.grade} ", style=f"bold white on {GRADES[card.grade]}")
+    head = badge + Text("  ") + Text(card.because, style="bold")
+    what = Text(f"{seen.signal} to: {' '.join(seen.command)}", style="dim")
+    parts: list[RenderableType] = [Text(), head, what, Text(), *(_line(line) for line in card.lines), Text()]
+    if seen.lost is not None:
+        lost = seen.lost
+        parts.append(
+            Text.assemble(
+                "In the first second after the signal ",
+                (f"{lost.new_failed} of {lost.new_sent}", "bold"),
+                " requests on new connections were lost, ",
+                (f"{lost.pooled_failed} of {lost.pooled_sent}", "bold"),
+                " on kept-alive ones.",
+            )
+        )
+    parts += [Text(), Text("The smallest safe set", style="bold underline")]
+    parts += [Text.assemble(("· ", "dim"), item) for item in card.safe_set or ("nothing more is needed",)]
+    if any(not line.settled for line in card.lines):
+        parts += [Text(), Text("~ a race: it went one way and the other", style="dim")]
+    return Group(*parts)
+
+
+def _line(line: Line) -> RenderableType:
+    sign, style = MARKS[line.mark]
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=1)
+    table.add_column(width=32)
+    table.add_column(ratio=1)
+    seen = Text(line.seen)
+    if not line.settled:
+        seen.append(" ~", style="yellow")
+    if line.code:
+        seen.append(f"  {line.code}", style="dim")
+    table.add_row(Text(sign, style=style), Text(line.question), seen)
+    if not line.why:
+        return table
+    more = Text.assemble((line.why, "dim"), *([("\n→ ", "cyan"), (line.todo, "cyan")] if line.todo else []))
+    return Group(table, Padding(more, (0, 0, 0, 35)))
+
+
+def matrix(cards: list[tuple[str, Card]]) -> str:
+    """Several servers as one Markdown table, a letter for each request."""
+    names = [question for question in Question if question is not Question.PID_1]
+    head = ["server", "grade", *(name.value for name in names), "lost: new, kept alive", "as PID 1"]
+    rows = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for name, card in cards:
+        seen = card.observed
+        letters = ["/".join(dict.fromkeys(seen.runs.get(question, ("",)))) for question in names]
+        lost = seen.lost
+        told = f"{lost.new_failed}/{lost.new_sent}, {lost.pooled_failed}/{lost.pooled_sent}" if lost else ""
+        first = "" if seen.pid_1 is None else "ignored" if seen.pid_1.code is None else f"exit {seen.pid_1.code}"
+        cells = [name, card.grade, *(f"`{x}`" if x else "" for x in letters), told, first]
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows) + "\n"

@@ -1,0 +1,186 @@
+"""The server under test as a process: started on a free port, signalled, watched until it ends, and cleared away.
+
+Law: the signal goes to the main process alone, as a kubelet's does; nothing that it started outlives the question.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Self
+
+from lameduck.core.errors import EnvironmentFault, UsageError
+from lameduck.core.instants import SECOND
+from lameduck.core.shutdown import Exit, Letter
+from lameduck.score.client import HOST, once
+
+SETTLE = 0.25
+TURN = 0.15
+"""Loops that look at a flag every 0.1 s make races of phase: each start waits another part of this long, in seconds."""
+GOLDEN = 0.618033988749895
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What to start and what to ask of it; `{port}` in a word, and $PORT, are the port that it must serve."""
+
+    command: tuple[str, ...]
+    fast: bytes
+    """A whole request that is answered at once."""
+    slow: bytes
+    """One that takes about a second; b"" if there is none."""
+    signal: int = signal.SIGTERM
+    start: float = 30.0
+    """How long it may take to start, in seconds."""
+
+
+def free_port() -> int:
+    """A port that nobody has just now."""
+    with socket.socket() as sock:
+        sock.bind((HOST, 0))
+        return int(sock.getsockname()[1])
+
+
+def isolation() -> list[str] | None:
+    """What starts a command as PID 1 of a namespace of its own; None where this user may not."""
+    if shutil.which("unshare") is None:
+        return None
+    mine = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    words = ["unshare", *mine, "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
+    tried = subprocess.run([*words, "true"], capture_output=True, check=False, timeout=10)
+    return None if tried.returncode else words
+
+
+class Server:
+    """One run of it. As a context manager: started and serving, then gone."""
+
+    starts: ClassVar[int] = 0
+
+    def __init__(self, subject: Subject, below: list[str] | None = None) -> None:
+        self.subject, self.below = subject, below or []
+        self.port = free_port()
+        self.signalled = 0
+        self.ended = asyncio.Event()
+        self.exit_at = 0
+        self.seen: set[tuple[int, int]] = set()
+
+    async def __aenter__(self) -> Self:
+        words = [word.replace("{port}", str(self.port)) for word in self.subject.command]
+        self.output = tempfile.TemporaryFile()  # noqa: SIM115  (closed in __aexit__)
+        try:
+            self.process = subprocess.Popen(
+                [*self.below, *words],
+                env={**os.environ, "PORT": str(self.port)},
+                stdin=subprocess.DEVNULL,
+                stdout=self.output,
+                stderr=self.output,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise UsageError(f"cannot start {words[0]}: {error.strerror}") from error
+        self.pidfd = os.pidfd_open(self.process.pid)
+        asyncio.get_running_loop().add_reader(self.pidfd, self._on_exit)
+        try:
+            await self._serving()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        self.pid = self._child() if self.below else self.process.pid
+        self.family()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for pid in self.family():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await self.ended.wait()
+        os.close(self.pidfd)
+        self.output.close()
+
+    def tell(self) -> None:
+        """Send the stop signal."""
+        self.signalled = time.monotonic_ns()
+        os.kill(self.pid, self.subject.signal)
+
+    async def at(self, ms: float) -> None:
+        """Wait until so long after the signal."""
+        await asyncio.sleep(max(0.0, (self.signalled - time.monotonic_ns()) / SECOND + ms / 1000))
+
+    async def end(self, seconds: float) -> Exit:
+        """Watch it until it ends, or so long after the signal."""
+        left = (self.signalled - time.monotonic_ns()) / SECOND + seconds
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.ended.wait(), max(0.01, left))
+        if not self.ended.is_set():
+            waited = time.monotonic_ns() - self.signalled
+            return Exit(None, waited, waited)
+        await asyncio.sleep(0.02)
+        orphans = [pid for pid in self.family() if pid != self.process.pid]
+        return Exit(self.process.returncode, self.exit_at - self.signalled, orphans=len(orphans))
+
+    def family(self) -> list[int]:
+        """Its session and every descendant ever seen: workers may have sessions of their own."""
+        now = _processes()
+        mine = {
+            pid
+            for pid, (_, session, born) in now.items()
+            if self.process.pid in {session, pid} or (pid, born) in self.seen
+        }
+        while more := {pid for pid, (parent, _, _) in now.items() if parent in mine and pid not in mine}:
+            mine |= more
+        self.seen |= {(pid, now[pid][2]) for pid in mine if pid in now}
+        return sorted(pid for pid in mine if pid in now)
+
+    def _on_exit(self) -> None:
+        asyncio.get_running_loop().remove_reader(self.pidfd)
+        self.exit_at = time.monotonic_ns()
+        self.process.wait()
+        self.ended.set()
+
+    def _child(self) -> int:
+        return int(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()[0])
+
+    async def _serving(self) -> None:
+        give_up = time.monotonic() + self.subject.start
+        good = 0
+        letter: Letter = Letter.REFUSED
+        while good < 2:
+            letter = await once(self.port, self.subject.fast, 2)
+            good = good + 1 if letter in (Letter.ANSWERED, Letter.LAST) else 0
+            if self.ended.is_set() or time.monotonic() > give_up:
+                raise EnvironmentFault(self._did_not_start(letter))
+            await asyncio.sleep(0.03)
+        Server.starts += 1
+        await asyncio.sleep(SETTLE + TURN * (Server.starts * GOLDEN % 1))
+
+    def _did_not_start(self, letter: Letter) -> str:
+        self.output.seek(0)
+        said = self.output.read()[-400:].decode(errors="replace").strip().splitlines()
+        tail = f" Its last words: {said[-1]}" if said else ""
+        if self.ended.is_set():
+            return f"the server ended with {self.process.returncode} before it served port {self.port}.{tail}"
+        what = {Letter.REFUSED: "nobody listens there", Letter.OTHER: "the answer is 4xx: say --path"}
+        why = what.get(letter, f"its answer is '{letter.value}'")
+        place = f"no good answer on port {self.port} in {self.subject.start:.0f} s ({why})"
+        return f"{place}; does it use {{port}} or $PORT?{tail}"
+
+
+def _processes() -> dict[int, tuple[int, int, int]]:
+    """Pid → parent, session, start time; zombies left out."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+                if fields[0] != "Z":
+                    found[int(entry.name)] = (int(fields[1]), int(fields[3]), int(fields[19]))
+    return found

@@ -1,0 +1,42 @@
+"""A server of known behaviour: `python servers.py BEHAVIOUR PORT`."""
+
+import asyncio
+import signal
+import sys
+
+BEHAVIOUR, PORT = sys.argv[1], int(sys.argv[2])
+lame = asyncio.Event()
+in_hand = 0
+
+
+async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    global in_hand
+    try:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            in_hand += 1
+            if b"/slow" in head:
+                await asyncio.sleep(1)
+            last = b"Connection: close\r\n" if lame.is_set() else b""
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + last + b"\r\nok")
+            in_hand -= 1
+            if last:
+                break
+    except (asyncio.IncompleteReadError, ConnectionError):
+        pass
+    writer.close()
+
+
+async def main() -> None:
+    server = await asyncio.start_server(serve, "127.0.0.1", PORT, backlog=512)
+    if BEHAVIOUR != "none":
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lame.set)
+    await lame.wait()
+    if BEHAVIOUR == "lame duck":
+        await asyncio.sleep(1.5)
+    server.close()
+    while in_hand:
+        await asyncio.sleep(0.01)
+
+
+asyncio.run(main())

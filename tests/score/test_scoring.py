@@ -1,0 +1,93 @@
+"""The grade and the smallest safe set, from what was seen alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from lameduck.core.instants import MILLISECOND, SECOND
+from lameduck.core.shutdown import Exit, IdleClose, Lost, Observed, Question
+from lameduck.defects import codes
+from lameduck.defects.scoring import Card, Mark, card
+from lameduck.report.score_card import matrix
+
+Q = Question
+PERFECT = Observed(
+    command=("server",),
+    signal="SIGTERM",
+    keep_alive=True,
+    runs={q: ("C" * n,) for q, n in zip(Q, (1, 6, 5, 5, 5, 5, 2, 5, 1), strict=True)},
+    bare=(Exit(0, 50 * MILLISECOND),),
+    busy=(Exit(0, 800 * MILLISECOND),),
+    idle=IdleClose("fin", 3 * SECOND, Exit(0, 3 * SECOND)),
+    pid_1=Exit(0, 50 * MILLISECOND),
+    lost=Lost(39, 0, 158, 0, announced=True),
+    not_asked={},
+)
+
+
+def but(lost: Lost | None = None, **runs: str) -> Observed:
+    said = {Q[name]: tuple(text.split("/")) for name, text in runs.items()}
+    return replace(PERFECT, runs={**PERFECT.runs, **said}, lost=lost or PERFECT.lost)
+
+
+REFUSING = Lost(39, 38, 158, 153, announced=True)
+
+
+@pytest.mark.parametrize(
+    ("seen", "grade", "needed"),
+    [
+        (PERFECT, "A", ""),
+        (but(REFUSING, NEW="++xxx", IDLE="+++ff", IDLE_BUSY="++fff"), "B", "preStop ≥ 3 s"),
+        (
+            but(REFUSING, NEW="+xxxx", IDLE="++fff", IDLE_BUSY="++EEE"),
+            "C",
+            "the lame-duck layer, and without it preStop",
+        ),
+        (but(REFUSING, NEW="+xxxx", IDLE_BUSY="+5555"), "C", "the lame-duck layer, and without it preStop"),
+        (but(REFUSING, NEW="+xxxx", IDLE="+ffff/+Rfff"), "C", "the lame-duck layer"),
+        (but(REFUSING, IN_FLIGHT="E", NEW="Rxxxx"), "F", "no delay before the signal does"),
+        (but(IN_FLIGHT="C/E"), "F", "the lame-duck layer"),
+        (replace(PERFECT, pid_1=Exit(None, 6 * SECOND, 6 * SECOND), deaf=True), "F", "an init as PID 1"),
+        (replace(PERFECT, busy=(Exit(None, 6 * SECOND, 6 * SECOND),)), "D", "a drain time-out"),
+        (replace(PERFECT, bare=(Exit(0, 1, orphans=1),)), "D", "a grace period"),
+        (replace(PERFECT, busy=(Exit(0, 10 * SECOND),)), "D", "preStop + 10 s"),
+    ],
+)
+def test_the_grade_and_what_is_needed(seen: Observed, grade: str, needed: str) -> None:
+    judged = card(seen)
+    assert judged.grade == grade
+    assert needed in " · ".join(judged.safe_set)
+
+
+def lines(judged: Card) -> dict[str, Mark]:
+    return {line.question: line.mark for line in judged.lines}
+
+
+def test_every_bad_line_has_a_code_of_the_catalogue_a_reason_and_something_to_do() -> None:
+    worst = but(REFUSING, IN_FLIGHT="E", SIX_SLOW="EEEEEE", NEW="Rxxxx", IDLE="REfff", HALF="ff", QUEUE="RRRRR")
+    bad = [line for line in card(worst).lines if line.mark is Mark.BAD]
+    assert len(bad) >= 5
+    for line in bad:
+        assert line.code in codes()
+        assert line.why
+        assert line.todo
+
+
+def test_runs_that_differ_are_marked_as_a_race_but_a_close_header_alone_is_none() -> None:
+    judged = {line.question: line for line in card(but(QUEUE="+++++/RRRRR", HALF="++/CC")).lines}
+    assert not judged["accept queue"].settled
+    assert judged["silent, and half a request head"].settled
+
+
+def test_what_was_not_asked_is_never_good() -> None:
+    blind = replace(PERFECT, runs={}, bare=(), busy=(), idle=None, pid_1=None, lost=None)
+    assert set(lines(card(blind)).values()) == {Mark.UNKNOWN}
+    assert card(blind).grade == "B"
+
+
+def test_the_matrix_has_a_row_for_each_server() -> None:
+    table = matrix([("a", card(PERFECT)), ("b", card(but(QUEUE="+++++/RRRRR")))])
+    assert "| b | A |" in table
+    assert "`+++++/RRRRR`" in table
