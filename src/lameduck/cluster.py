@@ -9,12 +9,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from lameduck.core.recording import Recording
 from lameduck.core.run import ClusterFacts
 from lameduck.core.timeline import Observation
 
-__all__ = ["Cluster", "ClusterFacts", "Dialer", "Observer", "PodView", "Route"]
+__all__ = ["Attributing", "Cluster", "ClusterFacts", "Dialer", "Observer", "PodView", "Route"]
 
 Observer = Callable[[Observation], None]
 
@@ -37,6 +38,15 @@ class Dialer(Protocol):
 
     def dial(self) -> Route:
         """The route of the next connection."""
+        ...
+
+
+@runtime_checkable
+class Attributing(Protocol):
+    """A dialer that learns only afterwards which pod each connection was routed to."""
+
+    def attribute(self, recording: Recording) -> None:
+        """Fill in ``routed_to``, called once after the load has ended."""
         ...
 
 

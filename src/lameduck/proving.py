@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lameduck import __version__
-from lameduck.cluster import Cluster, ClusterFacts, Observer, PodView
+from lameduck.cluster import Attributing, Cluster, ClusterFacts, Observer, PodView
 from lameduck.core.errors import EnvironmentFault
 from lameduck.core.instants import SECOND, to_seconds
 from lameduck.core.plan import Plan
@@ -139,8 +139,10 @@ class _Proving:
         """Take in one observation; at a pod's deletion, note how many kept-alive connections it holds."""
         self._keep(seen)
         if seen.what is Milestone.DELETION_REQUESTED and self.engine is not None:
-            held = self.engine.open_connections()[seen.subject]
-            self._keep(Observation(seen.at, Event.POD_FACT, seen.subject, source="engine", detail={"kept_open": held}))
+            held = self.engine.open_connections()
+            if not held[""]:  # else some connection's pod is unknown, and it may be this one
+                detail = {"kept_open": held[seen.subject]}
+                self._keep(Observation(seen.at, Event.POD_FACT, seen.subject, source="engine", detail=detail))
 
     def _keep(self, seen: Observation) -> None:
         self.state.observations.append(seen)
@@ -199,7 +201,8 @@ class _Proving:
     async def _drive(self, facts: ClusterFacts) -> None:
         """Load on, baseline, disruptions, tail, load off."""
         state = self.state
-        self.engine = Engine(self.plan.traffic, self.cluster.dialer(), host=facts.name, secrets=self.secrets)
+        dialer = self.cluster.dialer()
+        self.engine = Engine(self.plan.traffic, dialer, host=facts.host or facts.name, secrets=self.secrets)
         state.recording = self.engine.recording
         state.started = self.clock()
         self.writer = RunWriter(self.folder / "run.db", state.recording, self._meta(facts))
@@ -215,6 +218,9 @@ class _Proving:
                 self.engine.stop()
                 await asyncio.shield(load)
                 state.ended = self.clock()
+                if isinstance(dialer, Attributing):
+                    dialer.attribute(state.recording)
+                    self.writer.rewrite()
 
     async def _until_failed(self, load: asyncio.Task[None], phases: Any) -> None:
         """The phases, for as long as the load runs: if the engine breaks, so does the proof."""

@@ -96,7 +96,7 @@ class RunWriter:
         self._observations: queue.SimpleQueue[Observation] = queue.SimpleQueue()
         self._meta: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._written = self._names = self._failures = 0
-        self._stop = threading.Event()
+        self._stop, self._anew = threading.Event(), threading.Event()
         for key, value in {"format": FORMAT, "complete": False, **meta}.items():
             self._meta.put((key, value))
         self._database = self._create()
@@ -118,6 +118,10 @@ class RunWriter:
     def note(self, key: str, value: Any) -> None:
         """Keep one fact of the run (JSON types)."""
         self._meta.put((key, value))
+
+    def rewrite(self) -> None:
+        """Write every row again, with what was learned after it was written. Only once the load has ended."""
+        self._anew.set()
 
     def close(self, *, complete: bool = True) -> None:
         """Write what is left and make the run one file. ``complete`` says that nothing is missing."""
@@ -147,6 +151,11 @@ class RunWriter:
 
     def _write(self) -> None:
         run = self._database.execute
+        if self._anew.is_set():
+            self._anew.clear()
+            self._written = 0
+            run("DELETE FROM chunk")
+            run("DELETE FROM failed")
         recording, upto = self._recording, len(self._recording.settled)
         rows = recording.settled[self._written : upto]
         self._write_tables()

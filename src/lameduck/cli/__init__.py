@@ -25,6 +25,7 @@ COMMANDS = {
     "prove": "load + rollouts + observation: the verdict, its findings, the report",
     "demo": "the prediction service's story, act by act, from failing to proven",
     "score": "the report card of one server's shutdown, without any cluster",
+    "restore": "put back replicas and cordons that an interrupted proof left behind",
     "load": "send requests at a steady rate and say what became of each",
     "report": "render a kept run again: terminal, html, json, junit, markdown, openmetrics, csv, parquet",
     "compare": "set two kept runs side by side: is the second worse beyond noise?",

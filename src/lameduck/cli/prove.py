@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lameduck.cli import prove_kube
 from lameduck.cli.traffic import add_traffic_options, secrets, traffic_plan
 from lameduck.core.errors import ExitCode, UsageError
 
@@ -30,7 +31,12 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("command", nargs="*", metavar="CMD", help="what a pod runs, after --; {port} is replaced")
+    parser.add_argument(
+        "command",
+        nargs="*",
+        metavar="TYPE/NAME | -- CMD",
+        help="the workload on a cluster; with --local what a pod runs, after --; {port} is replaced",
+    )
     parser.add_argument("--local", action="store_true", help="prove on this machine, without a cluster")
     parser.add_argument("--rollouts", type=int, default=3, metavar="N", help="rolling updates; 0 is a control run (3)")
     parser.add_argument(
@@ -38,6 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_traffic_options(parser)
     _workload(parser.add_argument_group("the workload"))
+    prove_kube.configure(parser)
     output = parser.add_argument_group("output")
     output.add_argument("--json", metavar="FILE", help="write the proof as JSON; - is standard output")
     output.add_argument("--run-dir", type=Path, metavar="DIR", help="keep the run there")
@@ -78,7 +85,7 @@ def _workload(group: argparse._ArgumentGroup) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prove, print, and say by the exit code what came of it."""
     if not arguments.local:
-        raise UsageError("say where: --local -- CMD proves on this machine (a real cluster is not built in yet)")
+        return prove_kube.run(arguments)
     plan, spec = plan_of(arguments), local_spec(arguments)
     about = {"command": shlex.join(["lameduck", *sys.argv[1:]])}
     proof = perform(spec, plan, arguments, about)

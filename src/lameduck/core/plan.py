@@ -74,6 +74,17 @@ class Disruption(StrEnum):
     """What is done to the workload."""
 
     ROLLOUT = "rollout"
+    """A restart: every pod is replaced by the workload's own strategy."""
+    SCALE = "scale"
+    """Down by one and up again."""
+    DELETE = "delete"
+    """One pod, with its grace period."""
+    EVICT = "evict"
+    """One pod, by the eviction API, which asks PodDisruptionBudgets."""
+    DRAIN = "drain"
+    """One node: cordoned, its pods of the workload evicted, uncordoned."""
+    KILL = "kill"
+    """One pod, without any grace: to show the difference."""
     NONE = "none"
 
 

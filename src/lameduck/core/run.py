@@ -30,6 +30,8 @@ class ClusterFacts:
     """The preStop hook in words, "" for none."""
     pre_stop_delay: int = 0
     """How long the preStop hook delays the stop signal, where its text says so (ns)."""
+    host: str = ""
+    """The Host header, "" for the name."""
     address: str = ""
     """Where any client can reach the Service."""
     notes: tuple[str, ...] = ()

@@ -140,7 +140,10 @@ def _exit(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
     failure, exited = case.exchange.failure, pod.marks.get(Milestone.EXITED)
     if failure is None or failure.kind not in CUT or exited is None:
         return None
-    if not any(abs(case.judged_at - end) <= NEAR for end in (exited.at, *pod.facts.get("process_ends", ()))):
+    # Seen through the API an exit comes late: it was up to its precision earlier.
+    late = exited.at - exited.precision - NEAR <= case.judged_at <= exited.at
+    ends = (exited.at, *pod.facts.get("process_ends", ()))
+    if not late and not any(abs(case.judged_at - end) <= NEAR for end in ends):
         return None
     if Milestone.KILLED in pod.marks:
         return of_kill(pod, evidence)

@@ -68,7 +68,7 @@ def examine(run: Run) -> Judgement:
     windows = [window for pod in pods.values() if (window := exposed(pod, run.load_ended)) is not None]
     at_risk = Windows(windows)
     failed = [e for e in run.recording.failed_exchanges() if e.intended_start in counted and booked(e, run.stalls)]
-    lag = measure(pods.values(), run.recording, fallback_spans(run.observations), censored=run.facts.kind != "local")
+    lag = measure(pods.values(), run.recording, fallback_spans(run.observations), censored=not _routes_known(run))
     evidence = gather(run.recording, pods, lag, baseline, at_risk, {**run.facts.details, **_timing(run)})
     cases = join(failed, pods)
     hit = frozenset(pod.name for case in cases for pod in case.pods)
@@ -122,6 +122,11 @@ def examine(run: Run) -> Judgement:
         run=run.meta,
     )
     return Judgement(proof, pods, [(case, diagnose(case, evidence)) for case in cases], at_risk, counted)
+
+
+def _routes_known(run: Run) -> bool:
+    """Whether every attempt's pod is known, also where it was refused or swallowed."""
+    return run.facts.kind == "local" or bool(run.facts.details.get("routes_known"))
 
 
 def _timing(run: Run) -> Mapping[str, int]:

@@ -315,6 +315,8 @@ class Connection:
         recording.settle(seq, self.idle_since, failure)
 
     def _end(self, failure: Failure) -> None:
+        if not self.local_port and self._sock is not None:  # the port tells who was asked, also when nobody answered
+            self._floor.recording.local_port[self.seq] = self._sock.getsockname()[1]
         self._settle(failure)
         self._drop()
 
