@@ -174,7 +174,7 @@ class Layer:
         self._untold = None
 
     def _effects(self, before: State) -> None:
-        now_lame = self.state.phase != READY
+        now_lame = self.state.phase != READY or bool(self._stops)  # told, and not yet decided
         if now_lame == self.lame and before.phase == self.state.phase:
             return
         self.lame = now_lame

@@ -19,6 +19,9 @@ from lameduck_pod.layer import Hook, Layer
 Environ = dict[str, Any]
 App = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
+TAKE_THE_HEADER = ("Werkzeug/", "gevent/", "Granian", "granian")
+"""Servers (SERVER_SOFTWARE) that send an app's own Connection header, and keep to it."""
+
 
 class LameDuck:
     """A WSGI application around another. Times are seconds; what is not said comes from ``LAMEDUCK_*``.
@@ -56,7 +59,7 @@ class LameDuck:
 
         def start(answer_status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             if layer.lame:
-                headers = _last(environ, start_response, headers)
+                headers = _last(layer, environ, start_response, headers)
             return start_response(answer_status, headers, *exc_info)
 
         try:
@@ -71,8 +74,10 @@ class LameDuck:
         return _counted(layer, environ, body)
 
 
-def _last(environ: Environ, start_response: Any, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def _last(layer: Layer, environ: Environ, start_response: Any, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """The headers that make this answer the connection's last, in the words of the server at hand.
+
+    PEP 3333 lets a server refuse an app's Connection header, and wsgiref does: unknown servers are not given one.
 
     gunicorn drops the app's own Connection header and has `force_close`; waitress refuses it and looks at what the
     client said; cheroot sends it and keeps the connection unless told (all three as their WSGI gateways are written).
@@ -87,6 +92,10 @@ def _last(environ: Environ, start_response: Any, headers: list[tuple[str, str]])
         return headers
     if hasattr(getattr(server, "req", None), "close_connection"):
         server.req.close_connection = True
+        return headers
+    software = str(environ.get("SERVER_SOFTWARE", ""))
+    if not software.startswith(TAKE_THE_HEADER):
+        layer.say("not-said", f"answers cannot say `Connection: close` here: {software or 'this server'} is not known")
         return headers
     if environ.get("SERVER_PROTOCOL", "HTTP/1.1") not in ("HTTP/1.0", "HTTP/1.1"):
         return headers

@@ -1,0 +1,59 @@
+"""Unary /p/fast at once, /p/slow after a second. `python grpc_app.py sync|aio PORT`."""
+
+import asyncio
+import os
+import sys
+import time
+from concurrent import futures
+
+import grpc
+
+from lameduck_pod import grpc as layered
+
+
+def sync(port):
+    def slow(request, context):
+        time.sleep(1)
+        return request
+
+    layer = layered.lame_duck()
+    server = grpc.server(futures.ThreadPoolExecutor(8), interceptors=[layered.interceptor(layer)])
+    serve(server, port, lambda request, _context: request, slow)
+    layered.add_health(server, layer)
+    server.start()
+    layered.hold(server, layer)
+    os.write(2, b"serving\n")
+    server.wait_for_termination()
+
+
+async def aio(port):
+    async def fast(request, context):
+        return request
+
+    async def slow(request, context):
+        await asyncio.sleep(1)
+        return request
+
+    layer = layered.lame_duck()
+    server = grpc.aio.server(interceptors=[layered.aio_interceptor(layer)])
+    serve(server, port, fast, slow)
+    layered.add_aio_health(server, layer)
+    await server.start()
+    await layered.aio_hold(server, layer)
+    os.write(2, b"serving\n")
+    await server.wait_for_termination()
+
+
+def serve(server, port, fast, slow):
+    handlers = {
+        "fast": grpc.unary_unary_rpc_method_handler(fast),
+        "slow": grpc.unary_unary_rpc_method_handler(slow),
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("p", handlers),))
+    server.add_insecure_port(f"127.0.0.1:{port}")
+
+
+if sys.argv[1] == "sync":
+    sync(sys.argv[2])
+else:
+    asyncio.run(aio(sys.argv[2]))

@@ -1,0 +1,46 @@
+"""Asks grpc_app over one warm channel and new ones, around a SIGTERM: `python grpc_client.py PORT PID`. Prints JSON."""
+
+import json
+import os
+import signal
+import sys
+import time
+
+import grpc
+
+port, pid = sys.argv[1], int(sys.argv[2])
+
+
+def channel():
+    return grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1)])
+
+
+def code(call):
+    try:
+        call()
+    except grpc.RpcError as e:
+        return e.code().name
+    return "OK"
+
+
+def health(on):
+    return on.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=5).hex()
+
+
+warm = channel()
+fast = warm.unary_unary("/p/fast")
+said = {"before": code(lambda: fast(b"x", timeout=5, wait_for_ready=True)), "health": [health(warm)]}
+watch = warm.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=20)
+said["watched"] = [next(watch).hex()]
+slow = warm.unary_unary("/p/slow").future(b"x", timeout=5)
+time.sleep(0.3)
+os.kill(pid, signal.SIGTERM)
+said["watched"].append(next(watch).hex())
+said["health"].append(health(warm))
+said["warm"] = [code(lambda: fast(b"x", timeout=5)) for _ in range(5)]
+with channel() as new:
+    said["new"] = code(lambda: new.unary_unary("/p/fast")(b"x", timeout=5))
+said["slow"] = code(slow.result)
+watch.cancel()
+warm.close()
+sys.stdout.write(json.dumps(said))

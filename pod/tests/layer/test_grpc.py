@@ -1,0 +1,41 @@
+"""gRPC servers as real processes: health says NOT_SERVING, every RPC is served, then the server stops."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+
+import pytest
+from layer_wire import APPS, BIN, free_port
+
+from layer_wire import Server  # isort: skip
+
+
+class GrpcServer(Server):
+    def _until_serving(self) -> None:
+        with self.said:
+            assert self.said.wait_for(lambda: "serving" in self.lines, 20), self.lines
+
+
+@pytest.mark.parametrize("kind", ["sync", "aio"])
+def test_health_turns_and_no_rpc_is_lost(kind: str, servers: None) -> None:
+    quick = {"LAMEDUCK_LEAST": "1.2", "LAMEDUCK_QUIET": "0.2", "LAMEDUCK_MOST": "6"}
+    server = GrpcServer(["python", "grpc_app.py", kind, "{port}"], free_port(), quick)
+    try:
+        began = time.monotonic()
+        words = [BIN / "python", "grpc_client.py", str(server.port), str(server.pid)]
+        run = subprocess.run(words, cwd=APPS, capture_output=True, text=True, check=True, timeout=40)
+        assert json.loads(run.stdout) == {
+            "before": "OK",
+            "health": ["0801", "0802"],
+            "watched": ["0801", "0802"],
+            "warm": ["OK"] * 5,
+            "new": "OK",
+            "slow": "OK",
+        }
+        assert server.event("drained")["in_flight"] == 0
+        assert server.wait(8) == 0
+        assert time.monotonic() - began < 20
+    finally:
+        server.end()
