@@ -31,8 +31,8 @@ def codes(
     return [(f.defect.code, f.symptom) for f in judge(run).findings if f.symptom != "LD911" and f.count]
 
 
-def hook(after: float, *, ok: bool = True, message: str = "") -> list[Observation]:
-    details = {"prestop_finished": {"ok": ok, "message": message}}
+def hook(after: float, *, ok: bool = True, missing: bool = False) -> list[Observation]:
+    details = {"prestop_finished": {"ok": ok, "missing_binary": missing}}
     return going(details=details, prestop_started=1, prestop_finished=after, stop_signal=after + 5, exited=after + 50)
 
 
@@ -44,9 +44,9 @@ ROWS = {
     "unreachable is the same failure": (
         QUIET_EXIT, [lost(900, "unreachable", after=3_070)], ("LD101", "LD901")),
     "the hook's binary is not in the image": (
-        hook(30, ok=False, message="sleep: not found"), [lost(100, "refused")], ("LD104", "LD901")),
+        hook(30, ok=False, missing=True), [lost(100, "refused")], ("LD104", "LD901")),
     "the hook fails at once": (
-        hook(30, ok=False, message="exit code 1"), [lost(100, "refused")], ("LD105", "LD901")),
+        hook(30, ok=False), [lost(100, "refused")], ("LD105", "LD901")),
     "the hook ran and was too short": (
         hook(1_000), [lost(1_050, "refused")], ("LD109", "LD901")),
     "a hook that failed late delayed the signal until then": (

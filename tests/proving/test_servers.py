@@ -178,8 +178,10 @@ def test_repairing_the_signal_alone_makes_it_worse_and_the_whole_set_mends_it(tm
 def test_a_broken_hook_delays_nothing_and_is_named(tmp_path: Path) -> None:
     new = {"lanes": ((Lane.NEW, 1.0),)}
     missing = proved(tmp_path / "a", *zoo("drains"), pre_stop_exec=("/no/such/sleep", "5"), traffic=new)
+    shell = proved(tmp_path / "c", *zoo("drains"), pre_stop_exec=("sh", "-c", "no-such-sleep 5"), traffic=new)
     broken = proved(tmp_path / "b", *zoo("drains"), pre_stop_exec=("sh", "-c", "sleep", "5"), traffic=new)
     assert (missing.verdict, causes(missing) - BACKLOG) == (Verdict.FAILED, {("LD104", "LD901")})
+    assert (shell.verdict, causes(shell) - BACKLOG) == (Verdict.FAILED, {("LD104", "LD901")})
     assert (broken.verdict, causes(broken) - BACKLOG) == (Verdict.FAILED, {("LD105", "LD901")})
 
 

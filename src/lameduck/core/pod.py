@@ -183,10 +183,11 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class HookEnded:
-    """An exec or httpGet hook ended."""
+    """An exec or httpGet hook ended; `missing` when what it names is not in the image."""
 
     ok: bool
     message: str = ""
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,8 +311,8 @@ def _event(pod: Pod, event: Event, now: int) -> Step:
             return _probe(pod, probes.Answered(ok, message), now)
         case Deleted():
             return _deleted(pod, now)
-        case HookEnded(ok, message):
-            return _hook_ended(pod, now, ok, message)
+        case HookEnded():
+            return _hook_ended(pod, now, event)
         case Exited(code):
             return _exited(pod, now, code)
 
@@ -434,14 +435,15 @@ def _hook_run(pod: Pod, _: int) -> Step:
 
 
 def _hook_slept(pod: Pod, now: int) -> Step:
-    return _hook_ended(pod, now, ok=True, message="")
+    return _hook_ended(pod, now, HookEnded(True))
 
 
-def _hook_ended(pod: Pod, now: int, ok: bool, message: str) -> Step:
+def _hook_ended(pod: Pod, now: int, ended: HookEnded) -> Step:
     if not pod.hook_running:
         return pod, ()
     kind = pod.spec.hook.kind.value if pod.spec.hook else ""
-    report = Report(Milestone.PRESTOP_FINISHED, {"ok": ok, "message": message, "kind": kind})
+    detail = {"ok": ended.ok, "message": ended.message, "kind": kind}
+    report = Report(Milestone.PRESTOP_FINISHED, detail | ({"missing_binary": True} if ended.missing else {}))
     waited = pod.hook_waited
     pod = _drop(replace(pod, hook_running=False, hook_waited=False), Due.HOOK_LIMIT, Due.HOOK_RUN, Due.HOOK_SLEPT)
     if pod.phase is Phase.EXITED:
@@ -483,7 +485,7 @@ def _exited(pod: Pod, now: int, code: int) -> Step:
     if pod.hook_waited and pod.spec.hook and pod.spec.hook.kind is HookKind.SLEEP:
         pod, effects = _condition(pod, now, ready=False)  # the kubelet sleeps on, though nobody is there any more
     else:
-        pod, effects = _hook_ended(pod, now, ok=False, message="the container ended before it")
+        pod, effects = _hook_ended(pod, now, HookEnded(False, "the container ended before it"))
     return pod, (report, *effects)
 
 

@@ -27,7 +27,7 @@ class Milestone(StrEnum):
     """Its endpoint's condition ready became false (detail: serving, terminating)."""
     PRESTOP_STARTED = "prestop_started"
     PRESTOP_FINISHED = "prestop_finished"
-    """Detail: ok (bool), message, kind."""
+    """Detail: ok (bool), message, kind, missing_binary (true where what the hook names is not in the image)."""
     STOP_SIGNAL = "stop_signal"
     """Detail: signal, pid1 (name), caught, ignored, is_shell (of the first process, where known)."""
     LISTENER_CLOSED = "listener_closed"

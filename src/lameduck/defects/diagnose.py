@@ -120,10 +120,9 @@ def _why_no_delay(pod: PodHistory) -> tuple[str, str]:
     deletion = _at(pod, Milestone.DELETION_REQUESTED)
     if hook is None:
         return "LD101", "no preStop delayed the stop signal"
-    message = str(hook.detail.get("message", ""))
     if hook.detail.get("ok") is False and hook.at - deletion < BROKEN_HOOK:
-        missing = hook.detail.get("missing_binary") or "not found" in message or "No such file" in message
-        return ("LD104" if missing else "LD105"), f"the preStop failed {human(hook.at - deletion)} after the deletion"
+        code = "LD104" if hook.detail.get("missing_binary") else "LD105"
+        return code, f"the preStop failed {human(hook.at - deletion)} after the deletion"
     return "LD109", f"the preStop was over {human(hook.at - deletion)} after the deletion, and traffic still came"
 
 

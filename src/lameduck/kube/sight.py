@@ -22,6 +22,9 @@ SIGNAL_PRECISION = 60 * MILLISECOND
 EXIT_PRECISION = 250 * MILLISECOND
 """From a container's exit to the pod's status on the watch: 95 to 250 ms, 130 ms on an idle node."""
 
+NOT_THERE = ("executable file not found", "no such file or directory", "exit status 127", "exit code 127")
+"""How container runtimes and shells say that what a hook names is not in the image (runc, crun, POSIX shells)."""
+
 
 @dataclass(slots=True)
 class _Pod:
@@ -179,7 +182,7 @@ class Sight:
         reason, message = seen.object.get("reason", ""), str(seen.object.get("message", ""))
         if reason == "FailedPreStopHook":
             pod.hook_failed = True
-            detail = {"ok": False, "message": message}
+            detail = {"ok": False, "message": message, "missing_binary": any(words in message for words in NOT_THERE)}
             yield from self._at(pod, Milestone.PRESTOP_FINISHED, seen.at, seen.precision, detail)
             yield from self._signal(pod, seen.at, SECOND, "after the preStop that failed")
         elif reason in {

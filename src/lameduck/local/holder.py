@@ -22,6 +22,8 @@ from lameduck.local.sandbox import Isolation
 
 _POD, _REACH = 1, 2
 """Numbers of aliases of `lo`; those of `--reach` count on from the last."""
+NOT_FOUND = 127
+"""A shell's exit code for a command that is not there (POSIX, Shell Command Language 2.8.2)."""
 MOST_ENDS = 256
 """So many ends of processes are told of one pod."""
 
@@ -177,7 +179,8 @@ class Holder:
             self._hook_pid = spawning.hook(self._program(message), self._pidfd if self._isolation.pid else -1)
         except OSError as error:
             why = str(error.strerror or error).lower()
-            self._say("hook ended", ok=False, message=f"{message['command'][0]}: {why}")
+            missing = isinstance(error, FileNotFoundError)
+            self._say("hook ended", ok=False, message=f"{message['command'][0]}: {why}", missing=missing)
             return
         self._hook = os.pidfd_open(self._hook_pid)
         self._poll.register(self._hook, select.POLLIN)
@@ -255,7 +258,7 @@ class Holder:
         os.close(self._hook)
         self._hook, self._hook_pid = -1, 0
         why = "the container ended before it" if processes.ending(self._pid) else f"ended with {_exit_code(code)}"
-        self._say("hook ended", ok=code == 0, message="" if code == 0 else why)
+        self._say("hook ended", ok=code == 0, message="" if code == 0 else why, missing=code == NOT_FOUND)
 
     def end(self) -> None:
         """Take the pod down: nothing of it is left when this returns."""

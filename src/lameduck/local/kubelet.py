@@ -216,7 +216,7 @@ class KubeletPod:
             case "answer":
                 self._answered(message["to"], message["ok"], message["message"], at)
             case "hook ended":
-                self.feed(life.HookEnded(message["ok"], message["message"]), at)
+                self.feed(life.HookEnded(message["ok"], message["message"], message.get("missing", False)), at)
             case "signalled":
                 detail = {key: value for key, value in message.items() if key not in {"saw", "at"}}
                 self._report(Milestone.STOP_SIGNAL, at, detail)
