@@ -63,7 +63,7 @@ def test_process_1_without_a_handler_ignores_its_stop_signal_and_is_killed_at_th
 ) -> None:
     pod, _ = rolled(tmp_path, *server("ignores"), mode=mode, grace=2 * SECOND)
     assert pod.exit_code == 137 and M.KILLED in pod.marks
-    assert 1_990 < after(pod, M.STOP_SIGNAL, M.KILLED) < 2_200
+    assert 1_950 < after(pod, M.STOP_SIGNAL, M.KILLED) < 2_700
     assert pod.marks[M.STOP_SIGNAL].detail["caught"] is False
 
 
@@ -132,7 +132,7 @@ def test_sigkill_at_the_end_of_grace_cuts_what_is_in_flight_with_a_fin_and_no_by
             await rollout
             (pod,) = watched.old()
             assert abs(ended - (pod.at(M.EXITED) or 0)) < 100 * MILLISECOND
-            assert 1_990 < after(pod, M.STOP_SIGNAL, M.KILLED) < 2_200, "a grace of one second is two"
+            assert 1_950 < after(pod, M.STOP_SIGNAL, M.KILLED) < 2_700, "a grace of one second is two"
 
     play(scene)
 
@@ -143,7 +143,7 @@ def test_an_exec_hook_runs_inside_the_pod_and_the_stop_signal_waits_for_it(tmp_p
     pod, _ = rolled(tmp_path, *server("drains"), mode=mode, pre_stop_exec=hook)
     done = pod.marks[M.PRESTOP_FINISHED].detail
     assert (done["ok"], done["kind"], done["message"]) == (True, "exec", "")
-    assert 500 < after(pod, M.PRESTOP_STARTED, M.STOP_SIGNAL) < 900
+    assert 450 < after(pod, M.PRESTOP_STARTED, M.STOP_SIGNAL) < 1_200
     said = output(tmp_path, pod.name)
     assert f"hook of {pod.name} on " in said
     if mode != "emulated":
@@ -165,6 +165,7 @@ def test_a_hook_that_fails_is_said_to_and_the_stop_signal_comes_at_once(
     pod, _ = rolled(tmp_path, *server("drains"), mode=mode, pre_stop_exec=hook)
     done = pod.marks[M.PRESTOP_FINISHED].detail
     assert (done["ok"], done["message"]) == (False, message)
+    assert done.get("missing_binary", False) == ("no such file" in message)
     assert after(pod, M.DELETION_REQUESTED, M.STOP_SIGNAL) < 500
 
 
@@ -173,17 +174,17 @@ def test_a_hook_that_outlives_the_grace_period_leaves_two_seconds_and_is_not_end
 ) -> None:
     hook = ("bash", "-c", "sleep 30 & trap 'echo told' TERM; wait")
     pod, _ = rolled(tmp_path, *server("ignores"), grace=1 * SECOND, pre_stop_exec=hook)
-    assert 1_000 <= after(pod, M.PRESTOP_STARTED, M.STOP_SIGNAL) < 1_100
-    assert 1_990 < after(pod, M.STOP_SIGNAL, M.KILLED) < 2_200
+    assert 950 < after(pod, M.PRESTOP_STARTED, M.STOP_SIGNAL) < 1_700
+    assert 1_950 < after(pod, M.STOP_SIGNAL, M.KILLED) < 2_700
     done = pod.marks[M.PRESTOP_FINISHED].detail
     assert (done["ok"], done["message"]) == (False, "the container ended before it")
     assert "told" not in output(tmp_path, pod.name)
 
 
-def test_a_native_sleep_delays_the_stop_signal_by_exactly_its_seconds(tmp_path: Path) -> None:
+def test_a_native_sleep_delays_the_stop_signal_by_its_seconds(tmp_path: Path) -> None:
     pod, _ = rolled(tmp_path, *server("drains"), pre_stop_sleep=1)
-    assert 1_000 <= after(pod, M.PRESTOP_STARTED, M.STOP_SIGNAL) < 1_050
-    assert after(pod, M.DELETION_REQUESTED, M.ENDPOINT_NOT_READY) < 100
+    assert 950 < after(pod, M.PRESTOP_STARTED, M.STOP_SIGNAL) < 1_700
+    assert after(pod, M.DELETION_REQUESTED, M.ENDPOINT_NOT_READY) < 500
 
 
 @pytest.mark.parametrize("path", ["/slow/0.7", "/ready"])
@@ -191,7 +192,7 @@ def test_an_http_hook_is_over_with_its_answer_and_any_answer_will_do(tmp_path: P
     pod, _ = rolled(tmp_path, *server("sick"), pre_stop_http=(path, 0))
     assert pod.marks[M.PRESTOP_FINISHED].detail["ok"] is True
     expected = 700 if "slow" in path else 0
-    assert expected <= after(pod, M.PRESTOP_STARTED, M.STOP_SIGNAL) < expected + 300
+    assert expected - 50 < after(pod, M.PRESTOP_STARTED, M.STOP_SIGNAL) < expected + 700
 
 
 def test_an_http_hook_to_a_closed_port_has_failed(tmp_path: Path) -> None:
@@ -207,7 +208,7 @@ def test_a_listener_closed_while_the_process_lives_on_is_seen_and_one_that_ends_
             await watched.cluster.disrupt(1)
             assert (await slow).startswith(b"HTTP/1.1 200")
             (pod,) = watched.old()
-            assert after(pod, M.STOP_SIGNAL, M.LISTENER_CLOSED) < 100
+            assert after(pod, M.STOP_SIGNAL, M.LISTENER_CLOSED) < 500
             assert after(pod, M.LISTENER_CLOSED, M.EXITED) > 300
 
     play(scene)
