@@ -203,8 +203,8 @@ def test_an_http_hook_to_a_closed_port_has_failed(tmp_path: Path) -> None:
 def test_a_listener_closed_while_the_process_lives_on_is_seen_and_one_that_ends_with_it_is_not(tmp_path: Path) -> None:
     async def scene() -> None:
         async with running(tmp_path, *server("drains")) as watched:
-            slow = asyncio.create_task(ask(watched, "/slow/0.8"))
-            await asyncio.sleep(0.1)
+            slow = asyncio.create_task(ask(watched, "/slow/2"))
+            await asyncio.sleep(0.7)  # a busy machine takes its time to bring the request to the server
             await watched.cluster.disrupt(1)
             assert (await slow).startswith(b"HTTP/1.1 200")
             (pod,) = watched.old()
