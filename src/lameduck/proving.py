@@ -270,10 +270,17 @@ class _Proving:
 
     async def _tail(self) -> None:
         """Until the last exposed window is over, and at least as long as was asked for."""
+        give_up = self.clock() + self.plan.disruption.deadline
+        while self._still_routed() and self.clock() < give_up:
+            await asyncio.sleep(0.25)
         pods = fold(self.state.observations).values()
         never = self.clock()
         last = max((window.end for pod in pods if (window := exposed(pod, never)) is not None), default=0)
         await self._sleep_until(max(last, self.state.started + self.plan.traffic.duration))
+
+    def _still_routed(self) -> bool:
+        """Whether a table is known to send new connections to a pod that was told to go."""
+        return any(pod.terminated and pod.facts.get("routed") for pod in fold(self.state.observations).values())
 
     async def _sleep_until(self, instant: int) -> None:
         while (left := instant - self.clock()) > 0:

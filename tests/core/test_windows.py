@@ -27,6 +27,14 @@ def test_what_was_never_seen_to_end_lasts_to_the_end_of_observation() -> None:
     assert exposed(pod(deletion_requested=0, gone=1), 7 * SECOND) == Window(-100 * MILLISECOND, 7 * SECOND)
 
 
+def test_a_window_lasts_as_long_as_a_table_holds_the_pod() -> None:
+    quick = pod(deletion_requested=0, endpoint_not_ready=1, gone=SECOND)
+    slow = PodHistory("a", quick.marks, {"routed": False, "unrouted_at": 120 * SECOND})
+    assert exposed(slow, 999 * SECOND) == Window(-100 * MILLISECOND, 120 * SECOND)
+    held = PodHistory("a", quick.marks, {"routed": True})
+    assert exposed(held, 999 * SECOND) == Window(-100 * MILLISECOND, 999 * SECOND)
+
+
 def test_a_pod_that_was_not_deleted_exposes_nothing() -> None:
     assert exposed(pod(created=0, ready=1), 9) is None
 

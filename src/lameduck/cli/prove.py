@@ -24,6 +24,7 @@ from lameduck.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from lameduck.cluster import Cluster, Observer
+    from lameduck.core.path import Via
     from lameduck.core.plan import Plan
     from lameduck.core.proof import Proof
     from lameduck.local.spec import LocalSpec
@@ -77,6 +78,13 @@ def _workload(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--network", choices=("sandbox", "host"), default="sandbox", help="host: no network of its own, $PORT differs"
     )
+    group.add_argument(
+        "--via",
+        default="service",
+        metavar="WAY",
+        help="the traffic's way: service, ingress, or slow-lb:SECONDS, a load balancer that goes on sending (service)",
+    )
+    group.add_argument("--min-sync", type=float, default=1.0, metavar="SECONDS", help="kube-proxy's minSyncPeriod (1)")
     group.add_argument(
         "--verify-fix", action="store_true", help="apply what the findings propose, prove again, show both"
     )
@@ -156,8 +164,20 @@ def local_spec(arguments: argparse.Namespace) -> LocalSpec:
         start_deadline=from_seconds(arguments.start_deadline),
         reach=tuple(host_and_port(each) for each in arguments.reach),
         network=arguments.network,
+        via=way(arguments.via),
+        min_sync=from_seconds(arguments.min_sync),
         seed=1 if arguments.seed is None else arguments.seed,
     )
+
+
+def way(text: str) -> Via:
+    """The traffic's way. Raises `UsageError`."""
+    from lameduck.core.path import parse
+
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise UsageError(f"--via {error}") from None
 
 
 def int_or_percent(text: str, option: str) -> int | str:

@@ -32,10 +32,15 @@ def conditions(pod: str, *, ready: bool, terminating: bool, publish_not_ready: b
     return Endpoint(pod, publish_not_ready or (ready and not terminating), ready, terminating)
 
 
-def usable(endpoints: tuple[Endpoint, ...]) -> tuple[str, ...]:
-    """The pods that get new connections: ready ones, else those that still serve while terminating (KEP-1669)."""
+def usable(endpoints: tuple[Endpoint, ...], *, last_resort: bool = True) -> tuple[str, ...]:
+    """The pods that get new connections: ready ones, else those that still serve while terminating (KEP-1669).
+
+    That `last_resort` is kube-proxy's: Traefik, for one, never picks a terminating endpoint (it is *fenced*).
+    """
     ready = tuple(e.pod for e in endpoints if e.ready)
-    return ready or tuple(e.pod for e in endpoints if e.serving and e.terminating)
+    if ready or not last_resort:
+        return ready
+    return tuple(e.pod for e in endpoints if e.serving and e.terminating)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ class Sync:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node's kube-proxy: the slice as it knows it, the table in force, and its runner.
+    """A node's kube-proxy (or an ingress with a throttle): the slice as it knows it, the table in force, its runner.
 
     `free` is the instant from which the next sync may start; `dirty` that of the oldest change no sync has covered.
     """
@@ -83,6 +88,8 @@ class Node:
     sync_cost: int = 35 * MILLISECOND
     wake: int = 2 * MILLISECOND
     """From a change to the start of its sync, when the runner is free."""
+    last_resort: bool = True
+    """Use terminating endpoints where none is ready."""
     free: int = 0
     endpoints: tuple[Endpoint, ...] = ()
     in_force: tuple[str, ...] = ()
@@ -128,7 +135,9 @@ def _run(node: Node, now: int) -> tuple[Node, tuple[InForce, ...]]:
     effects: tuple[InForce, ...] = ()
     while (at := due(node)) is not None and at <= now:
         if node.sync is None:
-            node = replace(node, dirty=None, sync=Sync(usable(node.endpoints), at + node.sync_cost))
+            node = replace(
+                node, dirty=None, sync=Sync(usable(node.endpoints, last_resort=node.last_resort), at + node.sync_cost)
+            )
         else:
             pods = node.sync.pods
             node = replace(node, sync=None, free=at + node.min_sync, in_force=pods)

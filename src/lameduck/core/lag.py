@@ -56,11 +56,14 @@ SILENCE = 2 * SECOND
 USUAL = 10
 
 
-def attempts(recording: Recording) -> dict[str, list[int]]:
-    """When each connection attempt routed to each pod began, in order. Reused connections are no attempts."""
+def attempts(recording: Recording, *, each_request: bool = False) -> dict[str, list[int]]:
+    """When each connection attempt routed to each pod began, in order. Reused connections are no attempts.
+
+    With ``each_request`` every request is one.
+    """
     by_pod: dict[int, list[int]] = defaultdict(list)
     for routed, nth, at in zip(recording.routed_to, recording.nth_on_connection, recording.actual_start, strict=True):
-        if routed and nth <= 1 and at:
+        if routed and (nth <= 1 or each_request) and at:
             by_pod[routed].append(at)
     return {recording.names.texts[number]: sorted(times) for number, times in by_pod.items()}
 
@@ -100,10 +103,19 @@ def fallback_spans(observations: Iterable[Observation]) -> list[tuple[int, int]]
 
 
 def measure(
-    pods: Iterable[PodHistory], recording: Recording, spans: Iterable[tuple[int, int]] = (), *, censored: bool = False
+    pods: Iterable[PodHistory],
+    recording: Recording,
+    spans: Iterable[tuple[int, int]] = (),
+    *,
+    censored: bool = False,
+    floor: int = FLOOR_BEHIND_KUBE_PROXY,
+    each_request: bool = False,
 ) -> Lag:
-    """The lag of every termination whose endpoint was seen to leave, ``spans`` of deliberate fallback left out."""
-    tried = attempts(recording)
+    """The lag of every termination whose endpoint was seen to leave, ``spans`` of deliberate fallback left out.
+
+    ``each_request``: a hop in front routes every request anew, so that those on reused connections count as well.
+    """
+    tried = attempts(recording, each_request=each_request)
     meant = list(spans)
     lags: dict[str, int] = {}
     for pod in pods:
@@ -113,4 +125,4 @@ def measure(
         last = last_routed(tried[pod.name], not_ready)
         if not any(start <= last and end >= not_ready for start, end in meant):
             lags[pod.name] = max(0, last - not_ready)
-    return Lag(lags, censored)
+    return Lag(lags, censored, floor)

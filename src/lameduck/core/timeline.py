@@ -103,9 +103,14 @@ class PodHistory:
 
 
 def fold(observations: Iterable[Observation]) -> dict[str, PodHistory]:
-    """Each pod's history by name, in the order in which the pods were first seen."""
+    """Each pod's history by name, in the order in which the pods were first seen.
+
+    Where tables were observed, a pod's fact ``routed`` says whether one still holds it, ``unrouted_at`` when the last
+    one let go of it (instant).
+    """
     marks: dict[str, dict[Milestone, Mark]] = {}
     facts: dict[str, dict[str, Any]] = {}
+    tables: dict[str, frozenset[str]] = {}
     for seen in observations:
         if isinstance(seen.what, Milestone):
             pod = marks.setdefault(seen.subject, {})
@@ -113,4 +118,12 @@ def fold(observations: Iterable[Observation]) -> dict[str, PodHistory]:
         elif seen.what is Event.POD_FACT:
             marks.setdefault(seen.subject, {})
             facts.setdefault(seen.subject, {}).update(seen.detail)
+        elif seen.what is Event.ROUTES_CHANGED and "pods" in seen.detail:
+            before = frozenset().union(*tables.values())
+            tables[seen.subject] = frozenset(seen.detail["pods"])
+            after = frozenset().union(*tables.values())
+            for pod_name in after - before:
+                facts.setdefault(pod_name, {})["routed"] = True
+            for pod_name in before - after:
+                facts.setdefault(pod_name, {}).update(routed=False, unrouted_at=seen.at)
     return {name: PodHistory(name, pod, facts.get(name, {})) for name, pod in marks.items()}

@@ -1,8 +1,9 @@
 """When requests were at risk.
 
-Law (docs/verdict.md, "Windows"): a termination's *exposed window* runs from its deletion − 0.1 s to the later of the
-pod's end and 3 s after its endpoint stopped being ready; the *baseline* runs from the end of the settling time to the
-first disruption. Bounds and the lag are judged over exposed windows only: baseline requests were never at risk.
+Law (docs/verdict.md, "Windows"): a termination's *exposed window* runs from its deletion − 0.1 s to the latest of the
+pod's end, 3 s after its endpoint stopped being ready, and the moment at which no observed table holds it any more; the
+*baseline* runs from the end of the settling time to the first disruption. Bounds and the lag are judged over exposed
+windows only: baseline requests were never at risk.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def exposed(pod: PodHistory, end: int) -> Window | None:
     if deletion is None:
         return None
     not_ready, gone = pod.at(Milestone.ENDPOINT_NOT_READY), pod.at(Milestone.GONE)
-    last = end if gone is None or not_ready is None else max(gone, not_ready + AFTER_NOT_READY)
+    if gone is None or not_ready is None or pod.facts.get("routed"):
+        return Window(deletion - BEFORE_DELETION, end)
+    last = max(gone, not_ready + AFTER_NOT_READY, pod.facts.get("unrouted_at", 0))
     return Window(deletion - BEFORE_DELETION, last)
 
 

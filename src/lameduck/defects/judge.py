@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lameduck.core import path
 from lameduck.core.exchange import Kind, Lane
 from lameduck.core.histogram import Histogram
 from lameduck.core.instants import SECOND
@@ -68,7 +69,15 @@ def examine(run: Run) -> Judgement:
     windows = [window for pod in pods.values() if (window := exposed(pod, run.load_ended)) is not None]
     at_risk = Windows(windows)
     failed = [e for e in run.recording.failed_exchanges() if e.intended_start in counted and booked(e, run.stalls)]
-    lag = measure(pods.values(), run.recording, fallback_spans(run.observations), censored=not _routes_known(run))
+    via = path.parse(str(run.facts.details.get("via", "service")))
+    lag = measure(
+        pods.values(),
+        run.recording,
+        fallback_spans(run.observations),
+        censored=not _routes_known(run),
+        floor=via.floor,
+        each_request=via.kind is path.Kind.INGRESS,
+    )
     evidence = gather(run.recording, pods, lag, baseline, at_risk, {**run.facts.details, **_timing(run)})
     cases = join(failed, pods)
     hit = frozenset(pod.name for case in cases for pod in case.pods)

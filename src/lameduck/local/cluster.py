@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lameduck.cluster import ClusterFacts, Dialer, Observer, PodView
-from lameduck.core import endpoints, rolling
+from lameduck.core import endpoints, path, rolling
 from lameduck.core import pod as life
 from lameduck.core.errors import EnvironmentFault, LameduckError, UsageError
 from lameduck.core.instants import MILLISECOND, SECOND, human
@@ -63,8 +63,9 @@ class LocalCluster:
         self._hosts = ""
         self._started = False
         self._stopped = False
-        node = endpoints.Node(min_sync=spec.min_sync, free=clock() + self._rng.randrange(max(1, spec.min_sync)))
-        self._node = NodeTable(node, self._backend, observe, clock, self._rng.randrange(1 << 30))
+        self._pace = path.pace(spec.via, spec.min_sync)
+        state = path.table(spec.via, spec.min_sync, free=clock() + self._rng.randrange(max(1, self._pace)))
+        self._node = NodeTable(state, self._backend, observe, clock, self._rng.randrange(1 << 30))
 
     def __repr__(self) -> str:
         return f"<LocalCluster {', '.join(f'{v.name} {v.stage}' for v in self.pods())}>"
@@ -151,7 +152,7 @@ class LocalCluster:
     def gone(self, pod: KubeletPod) -> None:
         """The object is gone; its address lingers."""
         self._dead[pod.name] = self._pods.pop(pod.name)
-        self._later(_LINGER + self._spec.min_sync, lambda: self._dead.pop(pod.name).close())
+        self._later(_LINGER + self._pace, lambda: self._dead.pop(pod.name).close())
         self._control(rolling.Gone(pod.name))
 
     def heard(self, pod: KubeletPod) -> None:
@@ -371,6 +372,7 @@ class LocalCluster:
                 "max_unavailable": spec.max_unavailable,
                 "min_ready_seconds": spec.min_ready_seconds,
                 "min_sync_ms": spec.min_sync // MILLISECOND,
+                "via": str(spec.via),
                 "nice": spec.nice,
                 "seed": spec.seed,
             },

@@ -1,6 +1,6 @@
-"""The Service as one node sees it: its table of endpoints, and the dialler that goes by it.
+"""The table of pods that new connections go by, and the dialler that goes by it.
 
-The decisions are `core.endpoints`; here are the timer, the random choice among endpoints (as kube-proxy's rules make it
+The decisions are `core.path`; here are the timer, the random choice among endpoints (as kube-proxy's rules make it
 for each new connection) and the observation of every table that comes into force.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from lameduck.cluster import Observer, Route
-from lameduck.core import endpoints
+from lameduck.core import endpoints, path
 from lameduck.core.timeline import Event, Observation
 from lameduck.local.pool import SocketPool
 from lameduck.local.timer import Timer
@@ -37,17 +37,17 @@ class Backend(Protocol):
 
 
 class NodeTable:
-    """The node's table, and a `lameduck.cluster.Dialer`. `backend` finds a pod by name."""
+    """The table in force, and a `lameduck.cluster.Dialer`. `backend` finds a pod by name."""
 
     def __init__(
         self,
-        node: endpoints.Node,
+        state: path.Table,
         backend: Callable[[str], Backend | None],
         observe: Observer,
         clock: Callable[[], int],
         seed: int,
     ) -> None:
-        self._node = node
+        self._state = state
         self._backend = backend
         self._observe = observe
         self._clock = clock
@@ -67,15 +67,14 @@ class NodeTable:
 
     def feed(self, event: endpoints.Event) -> None:
         """The EndpointSlice changed, or time has passed."""
-        self._node, effects = endpoints.step(self._node, event, self._clock())
+        self._state, effects = path.step(self._state, event, self._clock())
         for effect in effects:
             found = (self._backend(pod) for pod in effect.pods)
             before, self._table = self._table, tuple(backend for backend in found if backend is not None)
             if before != self._table:
-                last_resort = bool(self._table) and not any(each.ready for each in self._node.endpoints)
-                detail = {"pods": self.pods, "fallback": last_resort}
+                detail = {"pods": self.pods, "fallback": path.in_last_resort(self._state)}
                 self._observe(Observation(self._clock(), Event.ROUTES_CHANGED, "node", source="local", detail=detail))
-        self._timer.set(endpoints.due(self._node))
+        self._timer.set(path.due(self._state))
         if effects:
             self.changed()
 

@@ -14,6 +14,7 @@ from typing import Literal
 
 from lameduck.core.errors import UsageError
 from lameduck.core.instants import MILLISECOND, SECOND, human
+from lameduck.core.path import Via
 from lameduck.core.pod import Delays, Hook, HookKind, PodSpec
 from lameduck.core.probes import ProbeSpec
 from lameduck.core.rolling import Strategy, fenceposts
@@ -96,6 +97,8 @@ class LocalSpec:
     """How long all replicas together may take to become ready at first."""
     min_sync: int = 1 * SECOND
     """kube-proxy's ``minSyncPeriod``."""
+    via: Via = field(default_factory=Via)
+    """The way of the traffic: through kube-proxy, an ingress or a slow load balancer."""
     run_dir: Path = Path("runs")
     """Where each pod's output goes."""
     seed: int = 1
@@ -142,6 +145,8 @@ class LocalSpec:
             raise UsageError("the preStop exec hook has no command")
         if self.ready_path is not None and not self.ready_path.startswith("/"):
             raise UsageError(f"the readiness path {self.ready_path!r} must begin with /")
+        if not 0 <= self.min_sync <= 3600 * SECOND:
+            raise UsageError(f"kube-proxy's minSyncPeriod is 0 to 3600 s, not {human(self.min_sync)}")
         try:
             fenceposts(self.replicas, self.max_surge, self.max_unavailable)
         except ValueError as error:
