@@ -155,6 +155,15 @@ class Server:
         os.kill(self.pid, number)
         return time.monotonic()
 
+    def idle(self) -> None:
+        """Waits until each of its threads, its workers' too, has slept through a twentieth of a second."""
+        end = time.monotonic() + PATIENCE
+        before = None
+        while before is None or (now := _threads(self.pid)) != before or any(state != "S" for state, _ in now):
+            assert time.monotonic() < end, "never idle"
+            before = _threads(self.pid)
+            time.sleep(0.05)
+
     def wait(self, seconds: float) -> int:
         try:
             return self.process.wait(seconds)
@@ -167,3 +176,14 @@ class Server:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
+
+
+def _threads(pid: int) -> list[tuple[str, str]]:
+    """The state of each thread of a process and its children, and how often it went to sleep."""
+    found = []
+    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+        facts = dict(line.split(":\t", 1) for line in status.read_text().splitlines())
+        found.append((facts["State"][0], facts["voluntary_ctxt_switches"]))
+        for child in (status.parent / "children").read_text().split():
+            found += _threads(int(child))
+    return found
