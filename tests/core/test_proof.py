@@ -96,6 +96,12 @@ def test_each_gate_falls_alone_and_makes_the_run_inconclusive(name: str) -> None
     assert all(gate.remedy for gate in judged.gates if not gate.held)
 
 
+def test_pods_that_ended_as_no_process_1_could_prove_nothing() -> None:
+    raised = Observation(at(DELETION + 60), Event.POD_FACT, "old", detail={"raised_again": True})
+    judged = proof(world=[*WORLD, raised])
+    assert (judged.verdict, fallen(judged)) == (Verdict.INCONCLUSIVE, ["pods stop as in a container"])
+
+
 def test_a_stall_outside_the_exposed_windows_spoils_nothing() -> None:
     assert proof(stalls=[Stall(at(5_000), 250 * MILLISECOND)]).verdict is Verdict.PROVEN
 

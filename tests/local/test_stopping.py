@@ -137,6 +137,16 @@ def test_sigkill_at_the_end_of_grace_cuts_what_is_in_flight_with_a_fin_and_no_by
     play(scene)
 
 
+def test_process_1_that_raises_its_signal_again_lives_on_and_where_that_cannot_be_had_the_pod_says_so(
+    tmp_path: Path,
+) -> None:
+    pod, _ = rolled(tmp_path, *server("raises"), grace=1 * SECOND)
+    assert pod.marks[M.STOP_SIGNAL].detail["caught"] is True
+    assert pod.exit_code == 137 and pod.facts["handler_gone"] is True and "raised_again" not in pod.facts
+    bare, _ = rolled(tmp_path, *server("raises"), mode="emulated")
+    assert bare.exit_code == 143 and bare.facts["raised_again"] is True and "handler_gone" not in bare.facts
+
+
 @each_process_1
 def test_an_exec_hook_runs_inside_the_pod_and_the_stop_signal_waits_for_it(tmp_path: Path, mode: str) -> None:
     hook = ("bash", "-c", "echo hook of $POD_NAME on $(hostname) as $$; sleep 0.5")

@@ -163,6 +163,11 @@ def of_kill(pod: PodHistory, evidence: Evidence) -> Cause:
     if detail.get("ignored"):
         return Cause("LD406", "LD903", f"{pid1} ignores {_signal(pod)} (SigIgn in its status)")
     if not detail.get("is_shell"):
+        if detail.get("caught") and pod.facts.get("handler_gone"):
+            because = (
+                f"{pid1} caught {_signal(pod)}, took its handler away and raised it again: as PID 1 nothing comes of it"
+            )
+            return Cause("LD903", "LD903", because)
         if detail.get("caught"):
             return Cause("LD904", "LD904", f"{pid1} caught {_signal(pod)}, and nothing was seen to come of it")
         if detail.get("caught") is False:

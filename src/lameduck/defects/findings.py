@@ -23,6 +23,7 @@ from lameduck.defects.evidence import Evidence
 DRAIN_AS_WELL = {
     "LD803": ", with a server that finishes what it has in hand",
     "LD902": ", with a server that finishes what it has in hand",
+    "LD903": ", with a handler for the stop signal that finishes what it has in hand",
     "LD905": "",
     "LD906": ", with Connection: close on answers while it stops (the lame-duck layer)",
     "LD912": "",

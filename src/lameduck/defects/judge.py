@@ -193,7 +193,9 @@ def _gates(
     ]
     if not run.complete:
         gates.append(Gate("the record is whole", False, "the recorder died before the end", "prove again"))
-    unsure = run.facts.details.get("pid1_unknown")
+    raised = [t.pod.name for t in terminations if t.pod.facts.get("raised_again")]
+    why = f"{len(raised)} pods ended by raising their stop signal again, which does nothing to a container's process 1"
+    unsure = run.facts.details.get("pid1_unknown") or (why if raised else "")
     if unsure:
         gates.append(Gate("pods stop as in a container", False, str(unsure), "run it on Linux with user namespaces"))
     return gates

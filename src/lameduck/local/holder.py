@@ -40,6 +40,7 @@ class Holder:
         self._ways_out = [relay.Reach(*each) for each in order["reach"]]
         self._relayed = {(way.inside, way.port) for way in self._ways_out}
         self._pid = 0
+        self._caught, self._handler_gone = 0, False
         self._pidfd = -1
         self._hook = -1
         self._hook_pid = 0
@@ -144,6 +145,7 @@ class Holder:
         if facts and (self._isolation.pid or facts["caught"]):
             os.kill(self._pid, message["signal"])
         if facts:
+            self._caught = message["signal"] if facts["caught"] else 0
             self._say("signalled", at=at, **facts)
 
     def _watch_children(self) -> None:
@@ -167,6 +169,7 @@ class Holder:
 
     def _do_kill(self, _: channel.Message) -> None:
         if self._pid:
+            self._handler_gone = bool(self._caught) and not processes.reaction(self._pid, self._caught).get("caught", 1)
             os.kill(self._pid, signal.SIGKILL)
 
     def _do_ask(self, message: channel.Message) -> None:
@@ -245,8 +248,11 @@ class Holder:
             "left_behind": self._left_behind,
             "unaccepted_ports": sorted(self._unaccepted or ()),
             "process_ends": self._ends[-MOST_ENDS:],
+            "handler_gone": self._handler_gone,
+            "raised_again": not self._isolation.pid and bool(self._caught) and code == -self._caught,
         }
         self._left_behind, self._ends, self._waited, self._unaccepted = 0, [], frozenset(), None
+        self._caught, self._handler_gone = 0, False
         self._say("exited", at=at, code=_exit_code(code), facts={key: value for key, value in told.items() if value})
 
     def _hook_ended(self) -> None:

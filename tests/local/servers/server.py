@@ -1,7 +1,8 @@
 """A raw HTTP/1.1 server, a thread per connection, with one known behaviour (first argument).
 
 At SIGTERM: `exits` at once, cutting what is in flight · `drains`: closes its listener, finishes, exits · `unready`:
-answers 503 on /ready and serves on · `ignores`: has no handler. At the start: `late` listens after a second ·
+answers 503 on /ready and serves on · `ignores`: has no handler · `raises`: takes its handler away and raises the
+signal again, as Node does. At the start: `late` listens after a second ·
 `loopback` on 127.0.0.1 only · `two-ports` on $PORT + 1 and + 2 · `other-port` on $PORT + 1 · `deaf` never · `dies` at
 once · `sick` answers 503 on /ready · `forks`: a child of its keeps the port.
 `GET /slow/SECONDS` answers late. Everything it does is a line on standard output.
@@ -29,6 +30,10 @@ def stop(*_):
     say("stop signal")
     stopping.set()
     if behaviour == "unready":
+        return
+    if behaviour == "raises":
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
         return
     if behaviour == "drains":
         listener.close()
