@@ -13,6 +13,10 @@ QUIET_EXIT = going(listener_closed=12, exited=60)
 KILLED = {"stop_signal": {"signal": "SIGTERM", "pid1": "python", "caught": False}, "exited": {"code": 137}}
 
 
+RUN = {"forwarded": {"signal": "SIGTERM", "waited_ns": 0}}
+HELD = {"forwarded": {"signal": "SIGTERM", "waited_ns": SECOND}}
+
+
 def shell(*, caught: bool = False, code: int = 137) -> dict[str, dict[str, object]]:
     return {
         "stop_signal": {"signal": "SIGTERM", "pid1": "bash", "is_shell": True, "caught": caught},
@@ -126,6 +130,20 @@ ROWS = {
     "a race on an idle connection of an app that the signal never reached": (
         going(details=shell(), exited=6_010, killed=6_000, gone=6_900),
         [lost(3_000, "reset", "await", lane="reuse", nth=3, after=1)], ("LD605", "LD906")),
+    "refused after lameduck-pod run had passed the signal on at once": (
+        going(details=RUN, forwarded=11, listener_closed=12, exited=60), [lost(100, "refused")], ("LD101", "LD901")),
+    "refused after a lame-duck time that was too short": (
+        going(details=HELD, forwarded=1_010, listener_closed=1_012, exited=1_060, gone=1_900),
+        [lost(1_100, "refused")], ("LD109", "LD901")),
+    "a race on an idle connection while lameduck-pod run still holds the signal back": (
+        going(details=HELD, forwarded=5_010, exited=5_060, gone=5_900),
+        [lost(3_000, "reset", "await", lane="reuse", nth=3, after=1)], ("LD605", "LD906")),
+    "SIGKILL long after lameduck-pod run had passed the signal on": (
+        going(details={**HELD, "exited": {"code": 137}}, forwarded=1_010, exited=6_010, killed=6_000, gone=6_900),
+        [lost(5_500, "closed", "await", lane="reuse", nth=7, after=510)], ("LD904", "LD904")),
+    "cut soon after the signal was passed on, long after it came": (
+        going(details=HELD, listener_closed=3_012, forwarded=3_010, exited=3_060, gone=3_900),
+        [lost(2_900, "closed", "await", after=160)], ("LD803", "LD902")),
     "a new pod that does not listen yet": (
         [*going(exited=60), *life("new", created=9_000, started=9_500, ready=9_500, listening=12_500)],
         [lost(100, "refused", pod="new")], ("LD301", "LD910")),

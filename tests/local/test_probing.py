@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -167,6 +168,8 @@ def test_a_listener_reads_as_people_write_it() -> None:
         ("signal.signal(15, signal.SIG_IGN)", False, True),
         ("signal.pthread_sigmask(signal.SIG_BLOCK, {15})", True, False),
         ("signal.signal(2, lambda *_: None)", False, False),
+        ("signal.pthread_sigmask(signal.SIG_BLOCK, {15}); signal.pause = lambda: signal.sigwait({1, 15})", True, False),
+        ("signal.pthread_sigmask(signal.SIG_BLOCK, {1}); signal.pause = lambda: signal.sigwait({1})", False, False),
     ],
 )
 def test_what_a_process_does_with_its_stop_signal_is_read_from_the_kernel(
@@ -176,6 +179,8 @@ def test_what_a_process_does_with_its_stop_signal_is_read_from_the_kernel(
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         child.stdout.readline()
+        while Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+            time.sleep(0.001)  # in the call that it waits in
         told = processes.reaction(child.pid, signal.SIGTERM)
         child.kill()
     assert (told["caught"], told["ignored"]) == (caught, ignored)

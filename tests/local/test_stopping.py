@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -271,3 +272,14 @@ async def ask_anyway(watched: object) -> bytes:
         return await ask(watched)  # type: ignore[arg-type]
     except OSError:
         return b""
+
+
+@each_process_1
+def test_the_journal_of_lameduck_pod_run_tells_when_the_server_was_told(tmp_path: Path, mode: str) -> None:
+    run = (sys.executable, "-m", "lameduck_pod", "run", "--delay", "500ms", "--")
+    pod, _ = rolled(tmp_path, *run, *server("drains"), mode=mode)
+    assert 490 < after(pod, M.STOP_SIGNAL, M.FORWARDED) < 800
+    assert after(pod, M.FORWARDED, M.EXITED) > 0 and pod.exit_code == 0
+    told = pod.marks[M.FORWARDED]
+    assert (told.source, told.detail["signal"], told.detail["waited_ns"] > 0) == ("journal", "SIGTERM", True)
+    assert pod.marks[M.STOP_SIGNAL].detail["caught"] is True and pod.facts["command_code"] == 0

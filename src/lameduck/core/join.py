@@ -87,6 +87,7 @@ _STAGES = (
     (Milestone.EXITED, "after its exit"),
     (Milestone.KILLED, "after SIGKILL"),
     (Milestone.LISTENER_CLOSED, "after its listener closed"),
+    (Milestone.FORWARDED, "after its stop signal was passed on"),
     (Milestone.STOP_SIGNAL, "after its stop signal"),
     (Milestone.PRESTOP_STARTED, "during its preStop"),
     (Milestone.DELETION_REQUESTED, "after its deletion was requested"),

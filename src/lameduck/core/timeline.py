@@ -1,15 +1,19 @@
 """What happened to each pod, folded from observations.
 
 Law: folding is a pure function of the observations, in the order they were received; the *first* mark of a milestone
-counts (the API rewrites deletionTimestamp at the very end), and a mark carries how exactly its time is known.
+counts (the API rewrites deletionTimestamp at the very end), and a mark carries how exactly its time is known. The pod's
+own journal adds its details to a mark, and its time where that is more exact: it tells of the past, and arrives late.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
+
+JOURNAL = "journal"
+"""The source of what `lameduck-pod` wrote into the pod's log."""
 
 
 class Milestone(StrEnum):
@@ -30,6 +34,9 @@ class Milestone(StrEnum):
     """Detail: ok (bool), message, kind, missing_binary (true where what the hook names is not in the image)."""
     STOP_SIGNAL = "stop_signal"
     """Detail: signal, pid1 (name), caught, ignored, is_shell (of the first process, where known)."""
+    FORWARDED = "forwarded"
+    """`lameduck-pod run` passed the stop signal on to its command, at once or after its lame-duck time (detail: signal,
+    waited_ns, reason, why). Not seen where something else is the first process."""
     LISTENER_CLOSED = "listener_closed"
     EXITED = "exited"
     """The first process ended (detail: code; 128+n for a signal n)."""
@@ -114,7 +121,7 @@ def fold(observations: Iterable[Observation]) -> dict[str, PodHistory]:
     for seen in observations:
         if isinstance(seen.what, Milestone):
             pod = marks.setdefault(seen.subject, {})
-            pod.setdefault(seen.what, Mark(seen.at, seen.precision, seen.source, seen.detail))
+            pod[seen.what] = _mark(pod.get(seen.what), seen)
         elif seen.what is Event.POD_FACT:
             marks.setdefault(seen.subject, {})
             facts.setdefault(seen.subject, {}).update(seen.detail)
@@ -127,3 +134,13 @@ def fold(observations: Iterable[Observation]) -> dict[str, PodHistory]:
             for pod_name in before - after:
                 facts.setdefault(pod_name, {}).update(routed=False, unrouted_at=seen.at)
     return {name: PodHistory(name, pod, facts.get(name, {})) for name, pod in marks.items()}
+
+
+def _mark(known: Mark | None, seen: Observation) -> Mark:
+    if known is None:
+        return Mark(seen.at, seen.precision, seen.source, seen.detail)
+    if seen.source != JOURNAL or known.source == JOURNAL:
+        return known
+    if seen.precision < known.precision:
+        return Mark(seen.at, seen.precision, seen.source, {**known.detail, **seen.detail})
+    return replace(known, detail={**seen.detail, **known.detail})

@@ -7,19 +7,20 @@ the cause is decided only if every candidate gives the same one. What no rule ex
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lameduck.core.exchange import Exchange, Kind, Stage
 from lameduck.core.finding import Confidence
 from lameduck.core.instants import MILLISECOND, SECOND, human
 from lameduck.core.join import Joined, Tie, stage_of_life
-from lameduck.core.timeline import Milestone, PodHistory
+from lameduck.core.timeline import Mark, Milestone, PodHistory
 from lameduck.defects.evidence import Evidence
 
 NEAR = 100 * MILLISECOND
 BROKEN_HOOK = 500 * MILLISECOND
 """A preStop that failed this soon after the deletion never delayed anything."""
 LONG_STREAM = 5 * SECOND
+NEVER = 1 << 62
 AT_ONCE = 500 * MILLISECOND
 """PID 1 that leaves its children behind does so at once; later it may just have been quicker to end than they."""
 
@@ -74,9 +75,16 @@ def _steady_race(case: Joined) -> Cause | None:
 
 
 def _told(pod: PodHistory) -> int:
-    """When the app was told to stop: not by its deletion, nor by a signal that process 1 had no handler for."""
-    signal = pod.marks.get(Milestone.STOP_SIGNAL)
-    return 1 << 62 if signal is None or signal.detail.get("caught") is False else signal.at - _precision(pod)
+    """When the app was told to stop: not by its deletion, nor by a signal that process 1 had no handler for, nor by one
+    that `lameduck-pod run` had not passed on yet."""
+    signal = _arrived(pod)
+    return NEVER if signal is None or signal.detail.get("caught") is False else signal.at - _precision(pod)
+
+
+def _arrived(pod: PodHistory) -> Mark | None:
+    """The stop signal as the app had it: later than the kubelet sent it where `lameduck-pod run` held it back."""
+    signal, passed_on = pod.marks.get(Milestone.STOP_SIGNAL), pod.marks.get(Milestone.FORWARDED)
+    return signal if passed_on is None or signal is None else replace(signal, at=passed_on.at)
 
 
 def _no_endpoint(case: Joined, evidence: Evidence) -> Cause:
@@ -104,7 +112,8 @@ def _connect(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
         return None
     if at < _at(pod, Milestone.LISTENING) and not pod.terminated:
         return Cause("LD301", "LD910", "its pod had started and did not listen yet")
-    stopped = min(_at(pod, Milestone.STOP_SIGNAL), _at(pod, Milestone.EXITED), _at(pod, Milestone.LISTENER_CLOSED))
+    told = _arrived(pod)
+    stopped = min(NEVER if told is None else told.at, _at(pod, Milestone.EXITED), _at(pod, Milestone.LISTENER_CLOSED))
     if not pod.terminated or at < stopped - _precision(pod):
         return None
     not_ready = pod.at(Milestone.ENDPOINT_NOT_READY)
@@ -119,11 +128,19 @@ def _why_no_delay(pod: PodHistory) -> tuple[str, str]:
     hook = pod.marks.get(Milestone.PRESTOP_FINISHED)
     deletion = _at(pod, Milestone.DELETION_REQUESTED)
     if hook is None:
-        return "LD101", "no preStop delayed the stop signal"
+        return _no_hook(pod, deletion)
     if hook.detail.get("ok") is False and hook.at - deletion < BROKEN_HOOK:
         code = "LD104" if hook.detail.get("missing_binary") else "LD105"
         return code, f"the preStop failed {human(hook.at - deletion)} after the deletion"
     return "LD109", f"the preStop was over {human(hook.at - deletion)} after the deletion, and traffic still came"
+
+
+def _no_hook(pod: PodHistory, deletion: int) -> tuple[str, str]:
+    passed_on = pod.marks.get(Milestone.FORWARDED)
+    if passed_on is None or not passed_on.detail.get("waited_ns"):
+        return "LD101", "no preStop delayed the stop signal"
+    when = human(passed_on.at - deletion)
+    return "LD109", f"lameduck-pod run passed the stop signal on {when} after the deletion, and traffic still came"
 
 
 def _backlog(case: Joined, pod: PodHistory, _: Evidence) -> Cause | None:
@@ -159,6 +176,11 @@ def of_kill(pod: PodHistory, evidence: Evidence) -> Cause:
         return Cause("LD102", "LD904", f"killed at the end of grace (137) although {reaction}")
     signal = pod.marks.get(Milestone.STOP_SIGNAL)
     detail = signal.detail if signal else {}
+    passed_on = pod.marks.get(Milestone.FORWARDED)
+    if passed_on is not None:
+        since = human(pod.marks[Milestone.KILLED].at - passed_on.at)
+        because = f"lameduck-pod run had passed {_signal(pod)} on {since} before, and nothing was seen to come of it"
+        return Cause("LD904", "LD904", because)
     pid1 = detail.get("pid1") or "PID 1"
     if detail.get("ignored"):
         return Cause("LD406", "LD903", f"{pid1} ignores {_signal(pod)} (SigIgn in its status)")
@@ -180,7 +202,7 @@ def of_kill(pod: PodHistory, evidence: Evidence) -> Cause:
 
 
 def _ended_by_itself(case: Joined, pod: PodHistory) -> Cause:
-    stop, exited = pod.marks.get(Milestone.STOP_SIGNAL), pod.marks[Milestone.EXITED]
+    stop, exited = _arrived(pod), pod.marks[Milestone.EXITED]
     code = exited.detail.get("code")
     if stop is None or stop.at > exited.at:
         return Cause("LD902", "LD902", f"its process ended by itself (code {code}), with no stop signal before it")
@@ -204,10 +226,11 @@ def _ended_by_itself(case: Joined, pod: PodHistory) -> Cause:
 
 def _stopping(case: Joined, pod: PodHistory, _: Evidence) -> Cause | None:
     """Rules e and what remains of a pod that had been told to stop and whose process lived on."""
-    exchange, stop = case.exchange, pod.at(Milestone.STOP_SIGNAL)
+    exchange, told = case.exchange, _arrived(pod)
     failure, at = exchange.failure, case.judged_at
-    if failure is None or stop is None or at < stop - _precision(pod):
+    if failure is None or told is None or at < told.at - _precision(pod):
         return None
+    stop = told.at
     if failure.kind is Kind.TIMEOUT and failure.stage in {Stage.AWAIT, Stage.TLS, Stage.SEND}:
         return Cause("LD905", "LD905", f"its pod had been told to stop {human(at - stop)} before it gave up waiting")
     if failure.kind not in CUT:
@@ -241,7 +264,7 @@ RULES: tuple[Rule, ...] = (_connect, _backlog, _exit, _stopping, _wrong)
 def _at(pod: PodHistory, milestone: Milestone) -> int:
     """A milestone's instant; one that never came lies beyond every other."""
     at = pod.at(milestone)
-    return 1 << 62 if at is None else at
+    return NEVER if at is None else at
 
 
 def _precision(pod: PodHistory) -> int:

@@ -6,10 +6,12 @@ Law: an event is stepped with the instant at which the holder saw it, so that a 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from io import SEEK_END
 from pathlib import Path
 from typing import Any, Protocol
 
 from lameduck.cluster import Observer, PodView
+from lameduck.core import journal
 from lameduck.core import pod as life
 from lameduck.core.instants import MILLISECOND
 from lameduck.core.timeline import Event as Fact
@@ -23,6 +25,8 @@ WATCH_CLOSELY = 10 * MILLISECOND
 WATCH_LOOSELY = 50 * MILLISECOND
 TAIL = 20
 """So many last lines of its output does a pod that never became ready get."""
+END_OF_LOG = 1 << 20
+"""In so many last bytes of its output is a pod's journal looked for, since it is the end of a pod that it tells of."""
 
 
 class Control(Protocol):
@@ -183,6 +187,7 @@ class KubeletPod:
             self._holder.tell("watch", every=WATCH_LOOSELY)
         elif what is Milestone.EXITED:
             self._holder.tell("watch", every=0)
+            self._read_journal(at)
         elif what is Milestone.STARTED:
             self._control.running(self)
         elif what is Milestone.GONE:
@@ -234,6 +239,23 @@ class KubeletPod:
     def _note(self, at: int, facts: Mapping[str, Any]) -> None:
         if facts:
             self._observe(Observation(at, Fact.POD_FACT, self.name, source="local", detail=facts))
+
+    def _read_journal(self, until: int) -> None:
+        """What `lameduck-pod` in the pod says of its end. Its clock is ours."""
+        for entry in journal.entries(self._end_of_log()):
+            if self.pod.deleted is not None and self.pod.deleted <= entry.monotonic <= until:
+                seen = journal.observation(entry, self.name, entry.monotonic)
+                if seen is not None:
+                    self._observe(seen)
+
+    def _end_of_log(self) -> list[str]:
+        try:
+            with self.output.open("rb") as log:
+                log.seek(max(0, log.seek(0, SEEK_END) - END_OF_LOG))
+                data = log.read()
+        except OSError:
+            return []
+        return data.decode(errors="replace").splitlines() if journal.BEGINNING.encode() in data else []
 
     def look(self, at: int) -> None:
         """Compare what listens with what the pod is known to do."""

@@ -1,7 +1,9 @@
 """What `/proc` says of a pod's processes, and how the whole of them is ended.
 
 Law: a stop signal's effect is read, never guessed: `SigCgt`, `SigIgn` and `SigBlk` of process 1 at that moment. A
-signal that is blocked counts as caught, since whoever blocks it reads it (sigwait, signalfd). Without a PID namespace
+signal that is blocked counts as caught, since whoever blocks it reads it (sigwait, signalfd). While a process is in
+sigwait the kernel shows what it waits for as *not* blocked (``do_sigtimedwait``), as of tini, dumb-init and
+`lameduck-pod run` at almost any moment: that is read from the call's own arguments. Without a PID namespace
 the kernel's rules for process 1 are followed by hand: a signal with no handler does nothing, and all descendants end
 with it.
 """
@@ -10,11 +12,15 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 _EXITING = 0x4
 """``PF_EXITING`` of a task's flags (include/linux/sched.h): it has begun to end."""
+
+_RT_SIGTIMEDWAIT = {"x86_64": "128", "aarch64": "137", "riscv64": "137"}
+"""Its number in /proc/PID/syscall."""
 
 INITS = frozenset({"tini", "dumb-init", "catatonit", "s6-svscan", "docker-init"})
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "busybox"})
@@ -27,6 +33,7 @@ def reaction(pid: int, sig: int) -> dict[str, Any]:
         return {}
     bit = 1 << (sig - 1)
     caught, ignored, blocked = (bool(int(status.get(key, "0"), 16) & bit) for key in ("SigCgt", "SigIgn", "SigBlk"))
+    blocked = blocked or bool(_awaited(pid) & bit)
     name = program(pid) or status.get("Name", "")
     return {
         "signal": signal.Signals(sig).name if sig in set(signal.Signals) else str(sig),
@@ -37,6 +44,19 @@ def reaction(pid: int, sig: int) -> dict[str, Any]:
         "is_init": name in INITS,
         "children": [program(child) or _status(child).get("Name", "?") for child in children(pid)],
     }
+
+
+def _awaited(pid: int) -> int:
+    """The signals that a process's main thread waits for in sigwait and its like; 0 where that cannot be read."""
+    try:
+        number, *arguments = Path(f"/proc/{pid}/syscall").read_text().split()
+        if number != _RT_SIGTIMEDWAIT.get(os.uname().machine):
+            return 0
+        with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+            memory.seek(int(arguments[0], 16))
+            return int.from_bytes(memory.read(8), sys.byteorder)
+    except (OSError, ValueError, OverflowError):
+        return 0
 
 
 def program(pid: int) -> str:
