@@ -15,7 +15,8 @@ from tests.manifests.workbench import lines_of, project_of
 from lameduck.defects.linting import lint
 from lameduck.manifests.project import Settings
 
-TABLE = json.loads((Path(__file__).parents[1] / "data" / "variations.json").read_text())
+DATA = Path(__file__).parents[1] / "data"
+TABLE = [one for name in ("variations", "field_variations") for one in json.loads((DATA / f"{name}.json").read_text())]
 
 
 @pytest.mark.parametrize("one", TABLE, ids=[one["name"] for one in TABLE])

@@ -16,7 +16,9 @@ def project_of(files: Mapping[str, str], settings: Settings | None = None, named
     """A project whose files are these; scripts only count when they are found or named."""
     texts = {path: Text(path, content) for path, content in files.items()}
     chosen = [
-        text for path, text in texts.items() if path.endswith((".yaml", ".yml")) or is_dockerfile(path) or path in named
+        text
+        for path, text in texts.items()
+        if path == "-" or path.endswith((".yaml", ".yml", ".json")) or is_dockerfile(path) or path in named
     ]
     return Project(chosen, texts.get, settings)
 

@@ -1,13 +1,14 @@
 """Reads what lint, fix and inject look at: files, folders and standard input.
 
 Law: every file is read once, as bytes decoded from UTF-8 with nothing translated, so that a fix writes back what it
-did not touch. Folders are walked for manifests and Dockerfiles; scripts are read when a Dockerfile leads to them, or
-when named.
+did not touch. Folders are walked for manifests and Dockerfiles; scripts are read when a Dockerfile leads to them, when
+named, or when they are called entry points and no Dockerfile is there.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from lameduck.manifests.text import Text
 
 _SKIPPED = {"node_modules", "__pycache__", "venv", "site-packages"}
 _KUSTOMIZE = {"kustomization.yaml", "kustomization.yml", "Kustomization"}
+_ENTRY = re.compile(r"(docker[-_])?entry[-_]?point(\.\w+)?\Z")
+"""Start scripts by their name: read where no Dockerfile of the input says which ones are used."""
 MAX_BYTES = 20_000_000
 
 
@@ -53,6 +56,7 @@ def load(paths: Iterable[str]) -> Inputs:
     """
     inputs = Inputs()
     seen: set[str] = set()
+    scripts: list[Path] = []
     for given in paths or ["."]:
         if given == "-":
             text = Text("-", sys.stdin.buffer.read().decode(errors="replace"))
@@ -67,7 +71,13 @@ def load(paths: Iterable[str]) -> Inputs:
             if name in seen:
                 continue
             seen.add(name)
-            _add(inputs, file, named=not path.is_dir())
+            if path.is_dir() and _ENTRY.match(file.name):
+                scripts.append(file)
+            else:
+                _add(inputs, file, named=not path.is_dir())
+    if not any(is_dockerfile(text.path) for text in inputs.texts):  # else a Dockerfile leads to those that are used
+        for file in scripts:
+            _add(inputs, file, named=True)
     return inputs
 
 
@@ -81,8 +91,9 @@ def _add(inputs: Inputs, file: Path, *, named: bool) -> None:
         inputs.unreadable.append((str(file), error.strerror or "cannot be read"))
         return
     yaml = file.suffix in {".yaml", ".yml", ".json"}
-    if yaml and not named and b"kind" not in content and file.name not in _KUSTOMIZE:
-        return  # YAML of something else
+    key = b'"apiVersion"' if file.suffix == ".json" else b"kind"
+    if yaml and not named and key not in content and file.name not in _KUSTOMIZE:
+        return  # YAML or JSON of something else
     try:
         text = Text(str(file), content.decode())
     except UnicodeDecodeError as error:
@@ -96,5 +107,6 @@ def _walk(folder: Path) -> Iterator[Path]:
     for here, folders, files in os.walk(folder):
         folders[:] = sorted(one for one in folders if not one.startswith(".") and one not in _SKIPPED)
         for name in sorted(files):
-            if name.endswith((".yaml", ".yml")) or name == "Kustomization" or is_dockerfile(name):
+            manifest = name.endswith((".yaml", ".yml", ".json")) or name == "Kustomization"
+            if manifest or is_dockerfile(name) or _ENTRY.match(name):
                 yield Path(here) / name

@@ -61,7 +61,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lameduck.core.finding import Confidence, Defect, Edit, Finding, Fix, Safety, Severity
-from lameduck.defects.lintkit import drain_of, finding, fix_of, grace_needed, running, tried, who
+from lameduck.defects.lintkit import drain_of, finding, fix_of, grace_needed, running, tried, who, written_drain
 from lameduck.defects.snippets import grace_only
 from lameduck.manifests.hooks import Hook, hook_of
 from lameduck.manifests.project import Project
@@ -91,7 +91,11 @@ def lint(project: Project) -> Iterator[Finding]:
     """Hooks that leave less of the grace period than the drain needs."""
     for workload, container in running(project):
         hook, grace = hook_of(container), workload.grace
-        if grace is None or grace <= 1 or not hook.seconds or hook.broken:
+        if grace is None or grace <= 1 or hook.broken:
+            continue
+        if not hook.seconds:
+            if hook.seconds is not None and (one := _without_hook(project, workload, container, grace)) is not None:
+                yield one
             continue
         verdict = _verdict(project, container, hook, grace)
         if verdict is None:
@@ -105,8 +109,20 @@ def lint(project: Project) -> Iterator[Finding]:
             container.pre_stop.key_span,
             confidence,
             severity=severity,
-            fix=_fix(project, workload, container, hook),
+            fix=_fix(project, workload, container, hook.seconds),
         )
+
+
+def _without_hook(project: Project, workload: Workload, container: Container, grace: int) -> Finding | None:
+    """A drain that somebody wrote down, longer than the grace period by itself; a default is LD101's matter."""
+    drain, program = written_drain(project, container), project.program_of(container)
+    if drain.seconds is None or drain.seconds <= grace or program is None or program.chain.server_at is None:
+        return None
+    text, start, end = program.chain.server_at
+    unwritten = " (the default)" if not workload.pod["terminationGracePeriodSeconds"] else ""
+    short = f"{drain.source} > {grace} s of grace{unwritten}"
+    message = f"{who(workload, container)}: {short}: SIGKILL cuts the rest of the drain"
+    return finding(DEFECT, message, text.span(start, end), Confidence.LIKELY, fix=_fix(project, workload, container, 0))
 
 
 def _verdict(
@@ -141,8 +157,8 @@ def _verdict(
     return None
 
 
-def _fix(project: Project, workload: Workload, container: Container, hook: Hook) -> Fix | None:
-    needed = grace_needed(project, container, hook.seconds or 0)
+def _fix(project: Project, workload: Workload, container: Container, pre_stop: float) -> Fix | None:
+    needed = grace_needed(project, container, pre_stop)
 
     def make() -> Fix | None:
         edits: list[Edit] = put(workload.pod, ("terminationGracePeriodSeconds",), needed)

@@ -33,6 +33,7 @@ Mended by lameduck fix
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from lameduck.core.finding import Defect, Edit, Finding, Fix, Safety, Severity
@@ -86,8 +87,11 @@ def _fix(project: Project, program: Program, problem: Problem) -> Fix | None:
     if problem.ending is not None and problem.ending.after:
         return hint
     content = problem.text.content
-    second = content[rest[0].start : rest[0].end]
-    edits = [Edit(left.end, rest[0].end, f" > >({second})")]
+    second, end = content[rest[0].start : rest[0].end], left.end
+    both = "|&" in content[left.end : rest[0].start]
+    if match := re.search(r"\s*2>&1\s*\Z", content[left.start : left.end]):  # it must come behind the new target
+        both, end = True, left.start + match.start()
+    edits = [Edit(end, rest[0].end, f" > >({second}){' 2>&1' if both else ''}")]
     if left.words[:1] != ("exec",):
         edits.append(Edit(left.word_start, left.word_start, "exec "))
     return with_window(project, program, "exec with a process substitution", problem.text, edits, Safety.UNSAFE)

@@ -25,7 +25,7 @@ from typing import Any
 from lameduck.core.finding import Confidence, Defect, Finding, Fix, Severity
 from lameduck.defects.lintkit import advice, finding, served, who
 from lameduck.defects.snippets import keep_alive
-from lameduck.manifests.programs import flag_number
+from lameduck.manifests.limits import limit
 from lameduck.manifests.project import PATHS, Project
 
 DEFECT = Defect(
@@ -53,9 +53,13 @@ def lint(project: Project) -> Iterator[Finding]:
         if program is None or server is None or server.keep_alive is None or program.chain.server_at is None:
             continue
         argv = program.chain.server_argv
-        given = flag_number(argv, server.keep_alive_flags)
-        seconds = server.keep_alive if given is None else given
-        if seconds >= idle or (server.name == "gunicorn" and not {"-k", "--worker-class", "--threads"} & set(argv)):
+        given = limit(program.chain, server.keep_alive_flags, project.read)
+        seconds = server.keep_alive if given.seconds is None else given.seconds
+        if (
+            given.unseen
+            or seconds >= idle
+            or (server.name == "gunicorn" and not {"-k", "--worker-class", "--threads"} & set(argv))
+        ):
             continue
         text, start, end = program.chain.server_at
         sure = Confidence.LIKELY if server.keep_alive_flags else Confidence.POSSIBLE

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 
 from lameduck.core.finding import Confidence, Defect, Finding, Severity
 from lameduck.defects.lintkit import finding, starting
-from lameduck.manifests.programs import flag_number
+from lameduck.manifests.limits import limit
 from lameduck.manifests.project import Project
 
 DEFECT = Defect(
@@ -40,10 +40,10 @@ def lint(project: Project) -> Iterator[Finding]:
         server, at = program.chain.server, program.chain.server_at
         if server is None or at is None:
             continue
-        given = flag_number(program.chain.server_argv, server.drain_flags)
-        limit = server.drain if given is None else given
-        if limit is not None and limit < longest:
+        given = limit(program.chain, server.drain_flags, project.read)
+        seconds = server.drain if given.seconds is None and not given.unseen else given.seconds
+        if seconds is not None and seconds < longest:
             text, start, end = at
             flag = f"; {server.drain_flags[0]} sets it" if server.drain_flags else ""
-            message = f"{server.name} waits {limit:g} s for requests in flight, and they may take {longest:g} s{flag}"
+            message = f"{server.name} waits {seconds:g} s for requests in flight, and they may take {longest:g} s{flag}"
             yield finding(DEFECT, message, text.span(start, end), Confidence.LIKELY)

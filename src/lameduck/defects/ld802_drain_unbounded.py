@@ -21,7 +21,7 @@ from collections.abc import Iterator
 
 from lameduck.core.finding import Confidence, Defect, Finding, Severity
 from lameduck.defects.lintkit import finding, starting
-from lameduck.manifests.programs import flag_number
+from lameduck.manifests.limits import limit
 from lameduck.manifests.project import Project
 
 DEFECT = Defect(
@@ -39,7 +39,7 @@ def lint(project: Project) -> Iterator[Finding]:
         server, at = program.chain.server, program.chain.server_at
         if server is None or server.name != "uvicorn" or at is None:
             continue
-        if flag_number(program.chain.server_argv, server.drain_flags) is None:
+        if limit(program.chain, server.drain_flags, project.read).seconds is None:
             text, start, end = at
             message = (
                 "uvicorn waits without end for requests in flight: one stuck stream uses up the whole grace period"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from lameduck.core.finding import Confidence, Defect, Edit, FileSpan, Finding, Fix, Patch, Safety, Severity
 from lameduck.manifests.hooks import Hook, HookKind, hook_of
 from lameduck.manifests.images import ImageFacts, facts
-from lameduck.manifests.programs import Server, flag_number
+from lameduck.manifests.limits import Limit, limit
 from lameduck.manifests.project import PATHS, Program, Project
 from lameduck.manifests.splice import Refused, put, render, step_of
 from lameduck.manifests.text import Text
@@ -123,28 +123,25 @@ def delay_wanted(project: Project) -> int:
     return settings.pre_stop_seconds or PATHS[settings.path].delay
 
 
-def server_in(project: Project, container: Container) -> tuple[Server | None, tuple[str, ...]]:
-    """The known server of a container with its command line; (None, ()) when it cannot be seen."""
-    program = project.program_of(container)
-    return (program.chain.server, program.chain.server_argv) if program else (None, ())
-
-
 def drain_of(project: Project, container: Container) -> tuple[float | None, str]:
     """The server's drain limit in seconds and where it comes from; (None, "") when unknown or unbounded."""
-    server, argv = server_in(project, container)
-    if server is None:
+    program = project.program_of(container)
+    server = program.chain.server if program else None
+    if program is None or server is None:
         return None, ""
-    given = flag_number(argv, server.drain_flags)
-    if given is not None:
-        return given, f"{server.name} {server.drain_flags[0]} {given:g}"
-    if server.drain is not None and not _configured(argv):
+    given = limit(program.chain, server.drain_flags, project.read)
+    if given.seconds is not None:
+        return given.seconds, given.source
+    if server.drain is not None and not given.unseen:
         return server.drain, f"{server.name}'s default drain of {server.drain:g} s"
     return None, ""
 
 
-def _configured(argv: tuple[str, ...]) -> bool:
-    """Whether a configuration file may set what the flags do not."""
-    return any(word in {"-c", "--config"} or word.startswith(("--config=", "-c=")) for word in argv)
+def written_drain(project: Project, container: Container) -> Limit:
+    """The server's drain limit as somebody wrote it; without one when nobody did."""
+    program = project.program_of(container)
+    server = program.chain.server if program else None
+    return limit(program.chain, server.drain_flags, project.read) if program and server else Limit()
 
 
 def grace_needed(project: Project, container: Container, pre_stop: float) -> int:

@@ -58,13 +58,14 @@ def _has_hook(program: Program) -> bool:
 def exec_edits(problem: Problem) -> tuple[list[Edit], Safety]:
     """exec before the server, with talk behind it removed; no edits where exec cannot stand."""
     ending = problem.ending
-    if ending is None or ending.statement is None or ending.way is not Way.FOREGROUND:
+    if ending is None or ending.statement is None or ending.way is not Way.FOREGROUND or ending.subshell:
         return [], Safety.UNSAFE
     statement, content = ending.statement, problem.text.content
     if statement.kind is not Kind.COMMAND or not statement.words or any("EXIT" in one.signals for one in ending.traps):
         return [], Safety.UNSAFE
-    first = content[ending.word_start : ending.word_start + 1]
-    if not first or first not in {statement.words[0][:1], '"', "'", "$"} or statement.words[0] in {"eval", "("}:
+    at = ending.word_start
+    found = content.startswith(statement.words[0], at) or content[at : at + 1] in {'"', "'", "$", "\\"}
+    if not found or statement.words[0] in {"eval", "("}:
         return [], Safety.UNSAFE
     edits = [Edit(ending.word_start, ending.word_start, "exec ")]
     if not ending.after:

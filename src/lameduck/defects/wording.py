@@ -158,7 +158,7 @@ def json_or_exec(project: Project, program: Program, problem: Problem) -> Fix | 
             return _json(project, program, problem, instruction, words)
     at = problem.ending.word_start
     text = problem.text
-    if text.content[at : at + 1] != problem.ending.argv[0][:1] and text.content[at : at + 1] not in "$\"'":
+    if not text.content.startswith(problem.ending.argv[0], at) and text.content[at : at + 1] not in "$\"'":
         return None
     return _weigh(project, program, problem, "exec", text, [Edit(at, at, "exec ")], Safety.UNSAFE)
 

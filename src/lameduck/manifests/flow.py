@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
-from lameduck.manifests.programs import Weight, base, weight
+from lameduck.manifests.programs import Weight, base, runs_anything, weight
 from lameduck.manifests.shell import Branch, Kind, Script, Statement, parse_words
 from lameduck.manifests.traps import Trap, reset_signals, trap_of
 
@@ -64,7 +65,8 @@ class Ending:
     waits: tuple[Wait, ...] = ()
     after: tuple[Statement, ...] = ()
     statement: Statement | None = None
-    exec_in_background: bool = False
+    subshell: bool = False
+    """Whether it runs in a subshell, where exec does not help."""
     branch: bool = False
 
 
@@ -74,7 +76,6 @@ class _Job:
     argv: tuple[str, ...]
     piped: bool
     known: bool
-    execs: bool
 
 
 @dataclass(slots=True)
@@ -91,6 +92,10 @@ class Flow:
     variables: dict[str, str] = field(default_factory=dict)
     candidate: tuple[Statement, tuple[str, ...], bool] | None = None
     daemons: bool = False
+    jobs_later: frozenset[str] = frozenset()
+    """Variables that hold a background job's number, somewhere in the script."""
+    ahead: list[tuple[Statement, ...]] = field(default_factory=list)
+    """What is still to come, in this block and in those around it."""
     calls: int = 0
     loops: int = 0
     branches: int = 0
@@ -102,7 +107,13 @@ class Flow:
         for statement in statements:
             if statement.kind is Kind.FUNCTION:
                 self.functions[statement.name] = statement.body
-        return any(self.step(statement, statements[index + 1 :]) for index, statement in enumerate(statements))
+        for index, statement in enumerate(statements):
+            self.ahead.append(statements[index + 1 :])
+            ended = self.step(statement, statements[index + 1 :])
+            self.ahead.pop()
+            if ended:
+                return True
+        return False
 
     def step(self, statement: Statement, after: tuple[Statement, ...] = (), guarded: bool = False) -> bool:
         """Follow one statement; whether the way surely ends there."""
@@ -195,7 +206,7 @@ class Flow:
         for index in range(known, len(self.endings)):
             ending = self.endings[index]
             if ending.way is Way.FOREGROUND and repeated and ending.known:
-                self.endings[index] = _changed(ending, Way.LOOP)
+                self.endings[index] = replace(ending, way=Way.LOOP)
         if endless and self.candidate is not candidate and self.candidate is not None:
             one, argv, _ = self.candidate
             self.end(Way.LOOP, argv, one, known=False)
@@ -208,8 +219,8 @@ class Flow:
         self.block(statement.body)
         for index in range(known, len(self.endings)):
             ending = self.endings[index]
-            if ending.way is Way.EXEC:  # exec replaces the subshell, not PID 1
-                self.endings[index] = _changed(ending, Way.FOREGROUND)
+            way = Way.FOREGROUND if ending.way is Way.EXEC else ending.way  # exec replaces the subshell, not PID 1
+            self.endings[index] = replace(ending, way=way, subshell=True)
         return len(self.endings) > known
 
     def pipeline(self, statement: Statement, after: tuple[Statement, ...]) -> bool:
@@ -233,7 +244,7 @@ class Flow:
         """Something goes into the background."""
         piped = statement.kind is Kind.PIPELINE
         for command in _commands(statement):
-            argv, execs = self.strip(command)
+            argv, _ = self.strip(command)
             heaviness = weight(argv)
             if heaviness is Weight.ONCE:
                 continue
@@ -241,7 +252,7 @@ class Flow:
             if name in self.functions:
                 argv, heaviness = self._inside(name, argv)
             known = heaviness is Weight.SERVER
-            self.jobs.append(_Job(statement, argv, piped, known, execs))
+            self.jobs.append(_Job(statement, argv, piped, known))
             return
 
     def _inside(self, name: str, argv: tuple[str, ...]) -> tuple[tuple[str, ...], Weight]:
@@ -256,6 +267,8 @@ class Flow:
         words = list(self.expand(statement.words))
         while words and words[0] in {"command", "builtin", "eval", "nohup"} and len(words) > 1:
             if words[0] == "eval":
+                if words[1].startswith(("$(", "`")):
+                    return (), False  # variables that another program prints
                 words = _evaluated(words[1:])
             else:
                 words.pop(0)
@@ -366,10 +379,23 @@ class Flow:
     def _trap(self, statement: Statement) -> None:
         for signal in reset_signals(statement):
             self.traps.pop(signal, None)
-        trap = trap_of(statement, self.functions)
+        trap = trap_of(self._expanded(statement) if statement.early else statement, self.functions)
         if trap is not None:
             for signal in trap.signals:
                 self.traps[signal] = trap
+
+    def _expanded(self, statement: Statement) -> Statement:
+        """A trap whose code in double quotes is expanded while it is set: what has no value yet becomes nothing."""
+
+        def value(match: re.Match[str]) -> str:
+            name = match[1] or match[2]
+            known = bool(self.jobs) if name == "!" else bool(self.variables.get(name)) or name not in self.jobs_later
+            return match[0] if known else ""
+
+        words = list(statement.words)
+        index = 2 if words[1:2] == ["--"] else 1
+        words[index] = re.sub(r"(?<!\\)\$(?:\{(\w+|!|\$)\}|(\w+|!|\$))", value, words[index])
+        return replace(statement, words=tuple(words))
 
     def _wait(self, statement: Statement, guarded: bool) -> None:
         if not self.jobs:
@@ -381,6 +407,9 @@ class Flow:
         name = base(argv[0])
         if name in {"service", "systemctl", "rc-service"} and set(argv) & {"start", "restart"}:
             self.daemons = True
+        if name == "tail" and self.waits and any(word.startswith("--pid") for word in argv):
+            self._wait(statement, guarded=False)
+            return False
         if (name == "tail" and {"-f", "-F", "--follow"} & set(argv)) or (name == "sleep" and "infinity" in argv):
             if self.jobs or self.daemons:
                 self.tail(statement)
@@ -388,6 +417,8 @@ class Flow:
         if heaviness is Weight.SERVER and _daemonises(argv):
             self.daemons = True
             return False
+        if heaviness is Weight.SERVER and runs_anything(argv) and self._server_ahead():
+            heaviness = Weight.ONCE  # python init_db.py, before the server itself
         if heaviness is Weight.SERVER:
             if self.loops == 0 and self.branches and _more(after) and argv[0].startswith("$") and argv[0] != "$@":
                 return False
@@ -396,6 +427,15 @@ class Flow:
         if heaviness is Weight.UNKNOWN:
             self.candidate = (statement, argv, False)
         self.setup.append(statement)
+        return False
+
+    def _server_ahead(self) -> bool:
+        """Whether a server surely follows, so that what runs before it was a step of the set-up."""
+        for one in (one for block in self.ahead for one in block):
+            if one.kind is Kind.COMMAND and one.words and not one.background:
+                argv, execs = self.strip(one)
+                if argv and (execs or weight(argv) is Weight.SERVER):
+                    return True
         return False
 
     def tail(self, statement: Statement) -> None:
@@ -411,7 +451,6 @@ class Flow:
         *,
         known: bool = True,
         after: tuple[Statement, ...] = (),
-        execs: bool = False,
     ) -> None:
         """Note one point where a server runs."""
         # `trap - TERM` before a second wait takes nothing away from the first, which the signal ends
@@ -428,8 +467,7 @@ class Flow:
                 tuple(self.waits),
                 tuple(one for one in after if one.kind is not Kind.FUNCTION),
                 statement,
-                execs,
-                self.branches > 0,
+                branch=self.branches > 0,
             )
         )
 
@@ -447,7 +485,7 @@ class Flow:
                 if job.piped:
                     way = Way.PIPE
                 if way is not Way.ABANDONED or job.known:
-                    self.end(way, job.argv, job.statement, known=job.known, execs=job.execs)
+                    self.end(way, job.argv, job.statement, known=job.known)
                 self.jobs.clear()
             return
         if self.candidate is not None and self.branches == 0 and self.calls == 0:
@@ -462,7 +500,7 @@ class Flow:
 
 def follow(script: Script, args: tuple[str, ...] | None = None) -> Flow:
     """Every point where a script runs a server; ``args`` are its arguments, None when they are not known."""
-    flow = Flow(args)
+    flow = Flow(args, jobs_later=frozenset(_job_variables(script.statements)))
     if any(re.match(r"-\w*e", word) for word in script.interpreter[1:]):
         flow.errexit = True
     try:
@@ -493,6 +531,14 @@ def evaluate(test: str, args: tuple[str, ...] | None) -> bool | None:
             match[1], count < number if match[1] == "-lt" else count != number
         )
     return None
+
+
+def _job_variables(statements: tuple[Statement, ...]) -> Iterator[str]:
+    for one in statements:
+        yield from (name for name, value in one.assigns if "$!" in value or "${!}" in value)
+        yield from _job_variables(one.body)
+        for way in one.branches:
+            yield from _job_variables((*way.condition, *way.body))
 
 
 def _splits(value: str) -> bool:
@@ -526,10 +572,6 @@ def _commands_of(statements: tuple[Statement, ...]) -> list[Statement]:
     return [command for one in statements if one.kind is not Kind.FUNCTION for command in _commands(one)]
 
 
-def _changed(ending: Ending, way: Way) -> Ending:
-    return replace(ending, way=way)
-
-
 def _daemonises(argv: tuple[str, ...]) -> bool:
     """Whether a known server puts itself into the background with these arguments."""
     name, words = base(argv[0]), argv[1:]
@@ -543,4 +585,6 @@ def _daemonises(argv: tuple[str, ...]) -> bool:
         return "FOREGROUND" not in " ".join(words) and "start" in words
     if name in {"redis-server"}:
         return "--daemonize" in words and "yes" in words
+    if name in {"catalina.sh", "jboss-cli.sh", "rabbitmq-server"}:
+        return "start" in words or "-detached" in words
     return False

@@ -22,16 +22,22 @@ Read = Callable[[str], Text | None]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file's text, or the stretch of a Dockerfile that is a here document."""
+    """A file's text, the stretch of a Dockerfile that is a here document, or a value of a ConfigMap."""
 
     text: Text
     start: int
     end: int
+    value: str | None = None
+    """What it holds, where that is not the stretch itself: a YAML scalar, read."""
+    offsets: tuple[int, ...] = ()
+    """Then: the place of each of its characters."""
+    own_lines: bool = True
+    """Whether its lines are lines of the file, so that one can be put between them."""
 
     @property
     def content(self) -> str:
         """What the file holds."""
-        return self.text.content[self.start : self.end]
+        return self.text.content[self.start : self.end] if self.value is None else self.value
 
 
 def whole(text: Text) -> Found:

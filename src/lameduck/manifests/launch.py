@@ -7,15 +7,19 @@ known leaves the entry point unknown unless the stage sets it.
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from lameduck.manifests import images
 from lameduck.manifests.dockerfile import Dockerfile, Instruction, Stage
+from lameduck.manifests.imagefiles import Found
 from lameduck.manifests.images import ImageFacts
+from lameduck.manifests.programs import WRAPPERS, base
 from lameduck.manifests.signals import signal_name
 from lameduck.manifests.text import Text
-from lameduck.manifests.unwrap import shell_code
+from lameduck.manifests.unwrap import inner, shell_code
 from lameduck.manifests.workloads import Container, Workload
 
 
@@ -59,6 +63,8 @@ class Launch:
     container: Container | None = None
     workload: Workload | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    mounts: dict[str, Found] = field(default_factory=dict)
+    """Files that the container mounts from ConfigMaps, by their paths."""
     bypassed: tuple[str, ...] = ()
     """The image's entry point, where the manifest's command replaces it."""
 
@@ -163,7 +169,7 @@ def _assemble(
         code = _code_in_manifest(argv, container)
         return replace(
             common,
-            argv=argv,
+            argv=_expanded(argv, code, common.environment),
             text=container.node.text,
             start=node.entry_start,
             end=node.end,
@@ -187,11 +193,20 @@ def _assemble(
         code, form = (_code(cmd), "shell") if cmd.shell_form else (_code_in_exec(argv, cmd.instruction), "exec")
     elif entry.instruction is not None:
         code, form = _code_in_exec(argv, entry.instruction), "exec"
-        if cmd is not None and cmd.shell_form and entry.words:
-            code = None
+        if cmd is not None and cmd.instruction is not None and entry.words and base(entry.words[0]) in WRAPPERS:
+            # an init or a wrapper as ENTRYPOINT: the command line, and what is to be mended in it, is CMD's
+            if cmd.shell_form:
+                code, form, instruction = _code(cmd), "shell", cmd.instruction
+            elif (found := _code_in_exec(cmd.words, cmd.instruction)) is not None:
+                code, instruction = found, cmd.instruction
+            if not inner(entry.words):
+                text, start, end = cmd.instruction.text, cmd.instruction.start, cmd.instruction.end
+                instruction = cmd.instruction
     if first == () and args is not None and container is not None:
         node = container.node["args"]
         text, start, end = container.node.text, node.entry_start, node.end
+    if args is not None:
+        argv = _expanded(argv, code, common.environment)
     return replace(
         common,
         argv=argv or None,
@@ -204,6 +219,18 @@ def _assemble(
         entry_execs=replaced_by_base,
         entry=entry.words if replaced_by_base else (),
     )
+
+
+_REFERENCE = re.compile(r"\$\$|\$\((\w+)\)")
+
+
+def _expanded(argv: tuple[str, ...], code: Code | None, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """``$(NAME)`` as the kubelet expands it in command and args; shell code stays as written, by its places."""
+
+    def value(match: re.Match[str]) -> str:
+        return "$" if match[1] is None else environment.get(match[1]) or match[0]
+
+    return tuple(word if code is not None and word == code.code else _REFERENCE.sub(value, word) for word in argv)
 
 
 def _place(
@@ -250,12 +277,12 @@ def _code_in_manifest(argv: tuple[str, ...], container: Container) -> Code | Non
     for key in ("command", "args"):
         for item in container.node[key].items():
             if item.string == found[1]:
-                return _scalar(item.text, found[1], item.start, item.end)
+                return scalar(item.text, found[1], item.start, item.end)
     node = container.node["command"] or container.node["args"]
-    return _scalar(container.node.text, found[1], node.start, node.end)
+    return scalar(container.node.text, found[1], node.start, node.end)
 
 
-def _scalar(text: Text, code: str, start: int, end: int) -> Code:
+def scalar(text: Text, code: str, start: int, end: int) -> Code:
     """Code in a YAML scalar: each character's place where the lines are found as they are, else the scalar's start."""
     offsets: list[int] = []
     at = start

@@ -256,6 +256,12 @@ _UTILITIES = words(
 )
 
 
+_SERVING_SCRIPT = re.compile(r"(start|serve|server|dev|preview)\b")
+_ONCE_SCRIPT = re.compile(
+    r"migrat|build|seed|\bdb\b|lint|test|generat|prisma|install|\bci\b|setup|init|compile|sync|exec"
+)
+
+
 class Weight(StrEnum):
     """What a foreground command of a start script is."""
 
@@ -322,9 +328,11 @@ def weight(argv: tuple[str, ...]) -> Weight:
     if not argv:
         return Weight.ONCE
     name = base(argv[0])
-    if argv[0] in {"$@", "exec"} or argv[0].startswith("$"):
+    if argv[0] in {"$@", "exec"} or re.match(r"\$[^(]", argv[0]):
         return Weight.SERVER
     rest = set(argv[1:])
+    if argv[0].startswith(("$(", "`")):
+        return Weight.UNKNOWN
     if name in _UTILITIES:
         return Weight.ONCE
     if rest & _ONESHOT_WORDS and not rest & {"serve", "server", "start", "runserver", "run"}:
@@ -341,7 +349,7 @@ def weight(argv: tuple[str, ...]) -> Weight:
     ):
         return Weight.ONCE
     if name in {"npm", "yarn", "pnpm", "npx"}:
-        return Weight.SERVER if rest & {"start", "serve", "dev", "run"} else Weight.ONCE
+        return _package_script(name, argv[1:])
     if name in {"bundle", "poetry", "uv", "pipenv"} and len(argv) > 2 and argv[1] in {"exec", "run"}:
         return weight(argv[2:])
     if name in SHELLS and len(argv) > 1:
@@ -351,6 +359,26 @@ def weight(argv: tuple[str, ...]) -> Weight:
 
         inside = inner(argv)
         return weight(inside) if inside else Weight.ONCE
+    return Weight.UNKNOWN
+
+
+_INTERPRETERS = words("python node java ruby php dotnet deno bun")
+
+
+def runs_anything(argv: tuple[str, ...]) -> bool:
+    """Whether the server of a command line is an interpreter: what it runs may serve, or be done soon."""
+    server = server_of(argv)
+    return server is not None and server.name in _INTERPRETERS
+
+
+def _package_script(name: str, rest: tuple[str, ...]) -> Weight:
+    """What a script of package.json (or of npx) is, by its name."""
+    names = [word for word in rest if not word.startswith("-") and word not in {"run", "run-script"}]
+    script = names[0] if names else ""
+    if _SERVING_SCRIPT.match(script) or (name == "npx" and set(names) & {"start", "serve", "dev"}):
+        return Weight.SERVER
+    if not script or _ONCE_SCRIPT.search(script) or (name != "npx" and not {"run", "run-script"} & set(rest)):
+        return Weight.ONCE
     return Weight.UNKNOWN
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from lameduck.manifests import images
 from lameduck.manifests.chain import Chain, Link
 from lameduck.manifests.dockerfile import Dockerfile, is_dockerfile
-from lameduck.manifests.imagefiles import Read
+from lameduck.manifests.imagefiles import Found, Read, whole
 from lameduck.manifests.launch import Launch, of_container, of_image
 from lameduck.manifests.programs import Does
 from lameduck.manifests.text import Text
@@ -105,6 +105,8 @@ class Project:
         self.patched: set[tuple[str, str]] = set()
         """Kinds and names that a patch in the input changes."""
         self.kustomizations: list[str] = []
+        self.generated: dict[str, dict[str, Found]] = {}
+        """Files of ConfigMaps that a kustomization generates, by the map's name and the file's."""
         self._services: dict[int, list[Service]] = {}
         self._serving: dict[int, tuple[Container, ...]] = {}
         for text in texts:
@@ -159,6 +161,12 @@ class Project:
     def _kustomization(self, text: Text, document: Node) -> None:
         self.kustomizations.append(text.path)
         folder = text.path.rsplit("/", 1)[0] if "/" in text.path else ""
+        for item in document["configMapGenerator"].items():
+            files = self.generated.setdefault(item["name"].string or "", {})
+            for entry in item["files"].strings or ():
+                name, _, path = entry.rpartition("=")
+                if (one := self.read(f"{folder}/{path}" if folder else path)) is not None:
+                    files[name or path.rsplit("/", 1)[-1]] = whole(one)
         for key in ("patches", "patchesStrategicMerge", "patchesJson6902"):
             for item in document[key].items():
                 target = item["target"]
@@ -239,12 +247,20 @@ class Project:
                     claimed.add(id(dockerfile))
                 launch = of_container(container, workload, dockerfile)
                 if launch is not None:
+                    launch = self._with_mounts(launch, container, workload)
                     found.append(Program(_chain_of(launch, self.read), container, workload))
         images_alone = (of_image(one) for one in self.dockerfiles if id(one) not in claimed)
         found += [Program(_chain_of(launch, self.read)) for launch in images_alone if launch is not None]
         seen = {text.path for program in found for text in program.chain.texts}
         found += [Program(_chain_of_script(text, self.read)) for text in self.scripts if text.path not in seen]
         return found
+
+    def _with_mounts(self, launch: Launch, container: Container, workload: Workload) -> Launch:
+        if not (self.cluster.configs or self.generated) or not container.node["volumeMounts"]:
+            return launch
+        from lameduck.manifests.mounts import mounted  # noqa: PLC0415  most pods mount no file of the input
+
+        return replace(launch, mounts=mounted(container, workload, self.cluster.configs, self.generated))
 
     def program_of(self, container: Container) -> Program | None:
         """The program of a container."""

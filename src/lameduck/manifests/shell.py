@@ -62,6 +62,8 @@ class Statement:
     redirected: bool = False
     word_start: int = 0
     """The offset of a simple command's first word, behind its assignments."""
+    early: bool = False
+    """Of a ``trap``: its code stands in double quotes, so its variables are expanded when it is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,8 @@ class _Builder:
         words: list[str] = []
         assigns: list[tuple[str, str]] = []
         first, redirected = node.start_byte, False
+        named = [child for child in node.children if child.is_named]
+        early = len(named) > 1 and named[1].type == "string" and self.text(named[0]) == "trap"
         for child in node.children:
             if child.type == "variable_assignment":
                 assigns.append(self.assignment(child))
@@ -179,6 +183,7 @@ class _Builder:
                 assigns=tuple(assigns),
                 word_start=self.at(first),
                 redirected=redirected,
+                early=early,
             )
         ]
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from lameduck.manifests.chain import Chain
 from lameduck.manifests.dockerfile import Stage
-from lameduck.manifests.imagefiles import Read, find, in_context
+from lameduck.manifests.imagefiles import Read, in_context
 from lameduck.manifests.ini import Section, sections
+from lameduck.manifests.mounts import find_in
 from lameduck.manifests.programs import Server, base, server_of
 from lameduck.manifests.signals import signal_name
 from lameduck.manifests.text import Text
@@ -50,16 +51,14 @@ def supervised(chain: Chain, read: Read) -> list[Supervised]:
 
 def _files(chain: Chain, read: Read) -> list[Text]:
     argv, launch = chain.server_argv, chain.launch
-    if launch.dockerfile is None or launch.stage is None:
-        return []
     texts: dict[str, Text] = {}
     for index, word in enumerate(argv):
         path = argv[index + 1] if word in {"-c", "--configuration"} and index + 1 < len(argv) else ""
         path = word.partition("=")[2] if word.startswith("--configuration=") else path
-        if path and (one := find(path, launch.dockerfile, launch.stage, read)):
+        if path and (one := find_in(launch, path, read)) and one.value is None:
             texts[one.text.path] = one.text
     stage: Stage | None = launch.stage
-    while stage is not None:
+    while stage is not None and launch.dockerfile is not None:
         for copy in stage.copies:
             target = copy.target if not copy.target.endswith("/") else copy.target + copy.source.rsplit("/", 1)[-1]
             if copy.origin or copy.body or not _PLACES.search(target) or not copy.source.endswith((".conf", ".ini")):

@@ -133,5 +133,7 @@ def _kill(words: tuple[str, ...]) -> tuple[str, bool]:
         else:
             targets.append(word)
         at += 1
+    if not targets:
+        return "0", False  # nobody is told
     whole = any(target in {"0", "-0", "-$$", "-${$}", "-$BASHPID"} for target in targets)
     return signal, whole

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from lameduck.core.finding import FileSpan
 from lameduck.manifests.chain import Chain
-from lameduck.manifests.imagefiles import Found, Read, find, in_context
+from lameduck.manifests.imagefiles import Found, Read, in_context
 from lameduck.manifests.ini import Section, sections
+from lameduck.manifests.mounts import find_in
 from lameduck.manifests.programs import base
 from lameduck.manifests.supervisor import supervised
 from lameduck.manifests.text import Text
@@ -83,6 +84,5 @@ def _files(argv: tuple[str, ...]) -> list[str]:
 
 def _find(chain: Chain, path: str, read: Read) -> Found | None:
     launch = chain.launch
-    if launch.dockerfile is None or launch.stage is None:
-        return None
-    return find(path, launch.dockerfile, launch.stage, read) or in_context(base(path), launch.dockerfile, read)
+    found = find_in(launch, path, read)
+    return found or (in_context(base(path), launch.dockerfile, read) if launch.dockerfile is not None else None)

@@ -7,6 +7,7 @@ that is not in the tables and not in the input ends the chain as unknown.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from lameduck.core.finding import Confidence
 from lameduck.manifests import imagefiles
@@ -14,10 +15,12 @@ from lameduck.manifests.chain import Chain, Link, Problem, Trouble
 from lameduck.manifests.flow import Ending, Flow, Way, follow
 from lameduck.manifests.imagefiles import Found, Read
 from lameduck.manifests.images import UNKNOWN
-from lameduck.manifests.launch import Launch
+from lameduck.manifests.launch import Launch, scalar
+from lameduck.manifests.mounts import find_in
 from lameduck.manifests.programs import LAUNCHERS, SHELLS, SUPERVISORS, WRAPPERS, Does, base, server_of
 from lameduck.manifests.shell import Kind, Script, Statement, interpreter_of, parse, parse_code
 from lameduck.manifests.signals import signal_name
+from lameduck.manifests.supervisor import supervised
 from lameduck.manifests.text import Text
 from lameduck.manifests.traps import Trap
 from lameduck.manifests.unwrap import inner, script_argument, shell_code
@@ -33,7 +36,7 @@ def chain_of(launch: Launch, read: Read) -> Chain:
     assert launch.argv is not None
     if launch.entry_execs and launch.entry:
         chain.links.append(Link(" ".join(launch.entry), Does.REPLACES, "the base image's entry point"))
-    walker.run(launch.argv, (launch.text, launch.start, launch.end), top=True)
+    walker.run(launch.argv, (launch.text, launch.start, launch.end))
     return chain
 
 
@@ -69,7 +72,7 @@ class _Walker:
         if (problem.trouble, text.path, start) not in known:
             self.chain.problems.append(problem)
 
-    def run(self, argv: tuple[str, ...], at: tuple[Text, int, int], top: bool = False) -> None:
+    def run(self, argv: tuple[str, ...], at: tuple[Text, int, int]) -> None:
         """Follow one command line."""
         if not argv or len(self.chain.links) > MAX_LINKS:
             self.link(" ".join(argv) or "nothing", Does.UNKNOWN)
@@ -79,7 +82,7 @@ class _Walker:
             self.link(" ".join(argv), Does.UNKNOWN, "set at run time", at)
             return
         if (code := shell_code(argv)) is not None:
-            self.code(*code, at, top)
+            self.code(*code, at)
             return
         if (script := script_argument(argv)) is not None:
             self.file(script[1], script[2], at, script[0])
@@ -90,6 +93,7 @@ class _Walker:
             self.chain.supervisor = True
             self.link(" ".join(argv), Does.FORWARDS, "a supervisor, by its own settings", at)
             self.serve(argv, at, quiet=True)
+            self.supervised()
             return
         server = server_of(argv)
         own = server is None or server.name in {"catalina.sh", "rabbitmq-server"}
@@ -99,6 +103,22 @@ class _Walker:
             self.link(" ".join(argv), Does.UNKNOWN, "an interactive shell", at)
             return
         self.serve(argv, at)
+
+    def supervised(self) -> None:
+        """Follow supervisord's programs that are scripts: it signals its own child only, and then sees it end."""
+        for one in supervised(self.chain, self.read):
+            if one.server is not None or not one.argv:
+                continue
+            option = one.section.options["command"]
+            code = shell_code(one.argv)
+            place = scalar(one.text, code[1], option.start, option.end) if code else None
+            below = Chain(replace(self.launch, argv=one.argv, code=place, stop_signal=one.signal))
+            walker = _Walker(below, self.read)
+            walker.init = "supervisord"
+            walker.run(one.argv, (one.text, option.start, option.end))
+            self.chain.problems += below.problems
+            self.chain.texts += below.texts
+            self.chain.scripts += below.scripts
 
     def serve(self, argv: tuple[str, ...], at: tuple[Text, int, int], quiet: bool = False) -> None:
         self.chain.server = server_of(argv)
@@ -192,9 +212,7 @@ class _Walker:
     ) -> bool:
         """Follow a start script by its path in the image; False when it is no script of the input."""
         launch = self.launch
-        found = None
-        if launch.dockerfile is not None and launch.stage is not None:
-            found = imagefiles.find(path, launch.dockerfile, launch.stage, self.read)
+        found = find_in(launch, path, self.read)
         if found is None:
             if only_found and not re.search(r"\.(sh|bash)\Z|entrypoint", path):
                 return False
@@ -219,17 +237,20 @@ class _Walker:
             self.link(path, Does.REPLACES, "starts itself again")
             return
         self.visited.add(key)
-        script = parse(found.text, found.start, found.end)
+        if found.value is None:
+            script = parse(found.text, found.start, found.end)
+        else:
+            script = parse_code(found.text, found.value, list(found.offsets), found.start, found.end)
         flow = follow(script, args)
         self.chain.texts.append(found.text)
         self.chain.scripts.append((script, flow))
         name = shell or (base(script.interpreter[0]) if script.interpreter else "sh")
-        self.judge(script, flow, path, _real(name, self.launch.shell), in_code=False)
+        self.judge(script, flow, path, _real(name, self.launch.shell), in_code=not found.own_lines)
 
-    def code(self, name: str, code: str, args: tuple[str, ...], at: tuple[Text, int, int], top: bool) -> None:
+    def code(self, name: str, code: str, args: tuple[str, ...], at: tuple[Text, int, int]) -> None:
         """Follow the code of ``sh -c``."""
         launch, real = self.launch, _real(name, self.launch.shell)
-        place = launch.code if top and launch.code is not None and launch.code.code == code else None
+        place = launch.code if launch.code is not None and launch.code.code == code else None
         if place is not None:
             script = parse_code(place.text, code, list(place.offsets), place.start, place.end)
         else:
@@ -441,6 +462,8 @@ def _launcher(argv: tuple[str, ...], name: str) -> str:
             if words[:1] == ["exec"]
             else ""
         )
+    if name == "pm2" and "--no-daemon" in argv:
+        return "pm2-runtime"
     return name if name in {"npx", "nodemon", "pm2-runtime"} else ""
 
 

@@ -157,8 +157,10 @@ class Workload:
 
     @property
     def is_batch(self) -> bool:
-        """Whether its pods run to their end and serve nobody."""
-        return self.kind in {"Job", "CronJob"}
+        """Whether its pods run to their end and serve nobody: jobs, and Helm's tests with the labels of the app."""
+        once = self.kind == "Pod" and self.pod["restartPolicy"].string in {"Never", "OnFailure"}
+        hooks = self.object.node.at("metadata", "annotations")["helm.sh/hook"].string or ""
+        return self.kind in {"Job", "CronJob"} or once or "test" in hooks
 
     @property
     def is_partial(self) -> bool:
