@@ -52,7 +52,7 @@ from lameduck.defects.scriptfix import exec_or_loop, severity_of, with_window
 from lameduck.defects.snippets import EXEC, WAIT_LOOP, script_and_window
 from lameduck.defects.wording import swallowed
 from lameduck.manifests.chain import Problem, Trouble
-from lameduck.manifests.flow import Way
+from lameduck.manifests.endings import Way
 from lameduck.manifests.project import Program, Project
 from lameduck.manifests.shell import Kind
 

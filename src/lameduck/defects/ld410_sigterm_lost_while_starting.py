@@ -31,7 +31,7 @@ from collections.abc import Iterator
 
 from lameduck.core.finding import Confidence, Defect, Finding, Severity
 from lameduck.defects.lintkit import finding, starting
-from lameduck.manifests.flow import Way
+from lameduck.manifests.endings import Way
 from lameduck.manifests.programs import words
 from lameduck.manifests.project import Project
 

@@ -11,7 +11,7 @@ from lameduck.core.finding import Edit, Fix, Safety, Severity
 from lameduck.defects.lintkit import advice, fix_of, window_edits
 from lameduck.defects.snippets import WAIT_LOOP
 from lameduck.manifests.chain import Problem
-from lameduck.manifests.flow import Ending, Way
+from lameduck.manifests.endings import Ending, Way
 from lameduck.manifests.hooks import HookKind, hook_of
 from lameduck.manifests.programs import base
 from lameduck.manifests.project import Program, Project

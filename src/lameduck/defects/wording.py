@@ -10,7 +10,7 @@ from lameduck.defects.lintkit import advice, fix_of
 from lameduck.defects.scriptfix import server_name, with_window
 from lameduck.manifests.chain import Problem
 from lameduck.manifests.dockerfile import Instruction
-from lameduck.manifests.flow import Way
+from lameduck.manifests.endings import Way
 from lameduck.manifests.imagefiles import in_context
 from lameduck.manifests.launch import Launch
 from lameduck.manifests.programs import base

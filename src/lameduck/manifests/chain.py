@@ -16,7 +16,8 @@ from lameduck.manifests.programs import Does, Server, base
 from lameduck.manifests.text import Text
 
 if TYPE_CHECKING:
-    from lameduck.manifests.flow import Ending, Flow
+    from lameduck.manifests.endings import Ending
+    from lameduck.manifests.flow import Flow
     from lameduck.manifests.shell import Script
     from lameduck.manifests.traps import Trap
 

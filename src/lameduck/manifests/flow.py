@@ -2,72 +2,25 @@
 
 Law: statements are followed in order, both ways of a branch unless its condition is decided by known arguments. A way
 ends where the shell is replaced (exec), or where it blocks in a foreground server. An unknown command counts as the
-server only when nothing of weight comes after it. The walk never guesses what a sourced file does.
+server only when nothing of weight comes after it, an interpreter only when no server does. The walk never guesses what
+a sourced file does.
 """
 
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from fnmatch import fnmatchcase
 
-from lameduck.manifests.programs import Weight, base, runs_anything, weight
-from lameduck.manifests.shell import Branch, Kind, Script, Statement, parse_words
+from lameduck.manifests.endings import Ending, Wait, Way
+from lameduck.manifests.expansion import Words, evaluate
+from lameduck.manifests.programs import base
+from lameduck.manifests.shell import Branch, Kind, Script, Statement
 from lameduck.manifests.traps import Trap, reset_signals, trap_of
+from lameduck.manifests.weights import Weight, daemonises, runs_anything, weight
 
 MAX_CALLS = 12
-
-
-class Way(StrEnum):
-    """How a script runs its server."""
-
-    EXEC = "exec"
-    FOREGROUND = "foreground"
-    PIPE = "pipe"
-    LOOP = "loop"
-    WAIT = "wait"
-    ABANDONED = "abandoned"
-    """In the background, and the script ends."""
-    TAIL = "tail"
-    """In the background, and the script follows a file or sleeps."""
-    UNSEEN = "unseen"
-    """A sourced file that is not in the input goes on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """One ``wait``: where, whether errexit is kept from ending the script there, and whether a loop repeats it."""
-
-    start: int
-    end: int
-    guarded: bool
-    errexit: bool
-    looped: bool
-    traps: tuple[Trap, ...]
-    """The traps in force."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """One point where a server runs: its command line, its place, and what surrounds it."""
-
-    way: Way
-    argv: tuple[str, ...]
-    start: int
-    end: int
-    word_start: int
-    known: bool
-    """Whether the command is known to serve, rather than being the last one that could."""
-    traps: tuple[Trap, ...] = ()
-    waits: tuple[Wait, ...] = ()
-    after: tuple[Statement, ...] = ()
-    statement: Statement | None = None
-    subshell: bool = False
-    """Whether it runs in a subshell, where exec does not help."""
-    branch: bool = False
 
 
 @dataclass(slots=True)
@@ -82,14 +35,13 @@ class _Job:
 class Flow:
     """The walk over one script; ``endings`` is its result."""
 
-    args: tuple[str, ...] | None
+    words: Words
     endings: list[Ending] = field(default_factory=list)
     errexit: bool = False
     traps: dict[str, Trap] = field(default_factory=dict)
     jobs: list[_Job] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
     functions: dict[str, tuple[Statement, ...]] = field(default_factory=dict)
-    variables: dict[str, str] = field(default_factory=dict)
     candidate: tuple[Statement, tuple[str, ...], bool] | None = None
     daemons: bool = False
     jobs_later: frozenset[str] = frozenset()
@@ -141,7 +93,9 @@ class Flow:
     def either(self, statement: Statement, after: tuple[Statement, ...]) -> bool:
         """Both sides of ``&&`` or ``||``: the first is always run."""
         first, *rest = statement.body
+        self.ahead.append(tuple(rest))
         surely = self.step(first, (), guarded=True)
+        self.ahead.pop()
         for one in rest:
             self.step(one, after, guarded=statement.kind is Kind.OR)
         return surely
@@ -152,15 +106,17 @@ class Flow:
         surely = bool(chosen) and (decided or statement.complete)
         self.branches += 1
         for way in chosen:
-            saved_args, candidate = self.args, self.candidate
+            saved_args, candidate = self.words.args, self.candidate
+            self.ahead.append(way.body)
             for one in way.condition:
                 self.step(one, (), guarded=True)
+            self.ahead.pop()
             ends = self.block(way.body) or _exits(way.body)
             surely = surely and ends
             if ends and self.candidate is not candidate:
                 self.candidate = candidate  # an unknown command in a way that ends by itself was a one-off
             if not decided:
-                self.args = saved_args
+                self.words.args = saved_args
         self.branches -= 1
         if surely and not after:
             return True
@@ -180,16 +136,9 @@ class Flow:
 
     def _taken(self, statement: Statement, way: Branch) -> bool | None:
         if way.patterns:
-            word = self._argument(statement.name)
+            word = self.words.argument(statement.name)
             return None if word is None else any(fnmatchcase(word, pattern) for pattern in way.patterns)
-        return True if not way.test else evaluate(way.test, self.args)
-
-    def _argument(self, word: str) -> str | None:
-        match = re.fullmatch(r"\$\{?([1-9])(:?-[^}]*)?\}?", word)
-        if match is None or self.args is None:
-            return None
-        index = int(match[1]) - 1
-        return self.args[index] if index < len(self.args) else (match[2] or "").lstrip(":-")
+        return True if not way.test else evaluate(way.test, self.words.args)
 
     def loop(self, statement: Statement) -> bool:
         """A loop: what it starts in the foreground it starts again and again."""
@@ -227,7 +176,7 @@ class Flow:
         """A pipeline: none of its commands is PID 1."""
         for one in statement.body:
             for command in _commands(one):
-                argv, _ = self.strip(command)
+                argv, _ = self.words.strip(command)
                 if weight(argv) is Weight.SERVER or (argv and command.words[0] == "exec"):
                     self.end(Way.PIPE, argv, statement, after=after)
                     return True
@@ -235,16 +184,16 @@ class Flow:
         if (
             first is not None
             and statement.body[-1].words[:1] == ("tee",)
-            and weight(self.expand(first.words)) is Weight.UNKNOWN
+            and weight(self.words.expand(first.words)) is Weight.UNKNOWN
         ):
-            self.candidate = (statement, self.expand(first.words), True)
+            self.candidate = (statement, self.words.expand(first.words), True)
         return False
 
     def launch(self, statement: Statement) -> None:
         """Something goes into the background."""
         piped = statement.kind is Kind.PIPELINE
         for command in _commands(statement):
-            argv, _ = self.strip(command)
+            argv, _ = self.words.strip(command)
             heaviness = weight(argv)
             if heaviness is Weight.ONCE:
                 continue
@@ -257,50 +206,10 @@ class Flow:
 
     def _inside(self, name: str, argv: tuple[str, ...]) -> tuple[tuple[str, ...], Weight]:
         for command in _commands_of(self.functions[name]):
-            inner, _ = self.strip(command)
+            inner, _ = self.words.strip(command)
             if weight(inner) is Weight.SERVER:
                 return inner, Weight.SERVER
         return argv, Weight.UNKNOWN
-
-    def strip(self, statement: Statement) -> tuple[tuple[str, ...], bool]:
-        """A command's words without ``exec`` and its options, and whether there was one."""
-        words = list(self.expand(statement.words))
-        while words and words[0] in {"command", "builtin", "eval", "nohup"} and len(words) > 1:
-            if words[0] == "eval":
-                if words[1].startswith(("$(", "`")):
-                    return (), False  # variables that another program prints
-                words = _evaluated(words[1:])
-            else:
-                words.pop(0)
-        execs = bool(words) and words[0] == "exec"
-        if execs:
-            words.pop(0)
-            while words and words[0].startswith("-"):
-                option = words.pop(0)
-                if option.endswith("a") and words:
-                    words.pop(0)
-                if option == "--":
-                    break
-        return tuple(words), execs
-
-    def expand(self, words: tuple[str, ...]) -> tuple[str, ...]:
-        """Words with the arguments and constant variables put in, where they are known."""
-        found: list[str] = []
-        for word in words:
-            if word in {"$@", "$*"}:
-                found += self.args if self.args is not None else [word]
-            elif match := re.fullmatch(r"\$\{?@:(\d)\}?|\$\{@:(\d)\}", word):
-                skip = int(match[1] or match[2]) - 1
-                found += self.args[skip:] if self.args is not None else ["$@"]
-            elif re.fullmatch(r"\$\{?[1-9](:?-[^}]*)?\}?", word):
-                value = self._argument(word)
-                found.append(word if value is None else value)
-            elif match := re.fullmatch(r"\$\{?(\w+)(\[@\])?\}?", word):
-                value = self.variables.get(match[1])
-                found += shlex.split(value) if value and _splits(value) else [word]
-            else:
-                found.append(word)
-        return tuple(found)
 
     def command(  # noqa: PLR0912  one arm for each builtin
         self, statement: Statement, after: tuple[Statement, ...], guarded: bool
@@ -308,10 +217,10 @@ class Flow:
         """One simple command."""
         for name, value in statement.assigns:
             if not statement.words or statement.words[0] == "export":
-                self.variables[name] = value if "$(" not in value and "`" not in value else ""
+                self.words.assign(name, value)
         if not statement.words:
             return False
-        argv, execs = self.strip(statement)
+        argv, execs = self.words.strip(statement)
         if execs:
             if not argv:
                 return False
@@ -330,9 +239,7 @@ class Flow:
                 self.finish(after=())
                 return True
             case "shift":
-                self.args = (
-                    self.args[int(argv[1]) if len(argv) > 1 and argv[1].isdigit() else 1 :] if self.args else self.args
-                )
+                self.words.shift(argv[1] if len(argv) > 1 else "")
             case "." | "source":
                 self.setup.append(statement)
                 if len(argv) > 1 and not after and not self.jobs and self.branches == 0:
@@ -356,19 +263,16 @@ class Flow:
         return True
 
     def _call(self, name: str, args: tuple[str, ...]) -> bool:
-        saved, self.args = self.args, args if "$@" not in args else None
+        saved, self.words.args = self.words.args, args if "$@" not in args else None
         self.calls += 1
         ended = self.block(self.functions[name])
         self.calls -= 1
-        self.args = saved
+        self.words.args = saved
         return ended and any(ending.way in {Way.EXEC, Way.FOREGROUND, Way.PIPE, Way.LOOP} for ending in self.endings)
 
     def _set(self, argv: tuple[str, ...]) -> None:
         if "--" in argv:
-            given = argv[argv.index("--") + 1 :]
-            self.args = None if "$@" in given else given
-            if "$@" in given and given[0] != "$@":
-                self.args = given
+            self.words.take(argv[argv.index("--") + 1 :])
             return
         for index, word in enumerate(argv[1:], 1):
             if re.match(r"-\w*e", word) or (word == "errexit" and argv[index - 1].startswith("-")):
@@ -389,7 +293,9 @@ class Flow:
 
         def value(match: re.Match[str]) -> str:
             name = match[1] or match[2]
-            known = bool(self.jobs) if name == "!" else bool(self.variables.get(name)) or name not in self.jobs_later
+            known = (
+                bool(self.jobs) if name == "!" else bool(self.words.variables.get(name)) or name not in self.jobs_later
+            )
             return match[0] if known else ""
 
         words = list(statement.words)
@@ -414,7 +320,7 @@ class Flow:
             if self.jobs or self.daemons:
                 self.tail(statement)
             return bool(self.jobs or self.daemons)
-        if heaviness is Weight.SERVER and _daemonises(argv):
+        if heaviness is Weight.SERVER and daemonises(argv):
             self.daemons = True
             return False
         if heaviness is Weight.SERVER and runs_anything(argv) and self._server_ahead():
@@ -430,11 +336,12 @@ class Flow:
         return False
 
     def _server_ahead(self) -> bool:
-        """Whether a server surely follows, so that what runs before it was a step of the set-up."""
-        for one in (one for block in self.ahead for one in block):
-            if one.kind is Kind.COMMAND and one.words and not one.background:
-                argv, execs = self.strip(one)
-                if argv and (execs or weight(argv) is Weight.SERVER):
+        """Whether a server follows, so that what runs before it was a step of the set-up."""
+        for block in self.ahead:
+            for one in _commands_of(block):
+                argv, execs = self.words.strip(one)
+                called = _commands_of(self.functions.get(argv[0], ())) if argv else []
+                if argv and (execs or weight(argv) is Weight.SERVER or any(_serves(each) for each in called)):
                     return True
         return False
 
@@ -500,7 +407,7 @@ class Flow:
 
 def follow(script: Script, args: tuple[str, ...] | None = None) -> Flow:
     """Every point where a script runs a server; ``args`` are its arguments, None when they are not known."""
-    flow = Flow(args, jobs_later=frozenset(_job_variables(script.statements)))
+    flow = Flow(Words(args), jobs_later=frozenset(_job_variables(script.statements)))
     if any(re.match(r"-\w*e", word) for word in script.interpreter[1:]):
         flow.errexit = True
     try:
@@ -512,27 +419,6 @@ def follow(script: Script, args: tuple[str, ...] | None = None) -> Flow:
     return flow
 
 
-def evaluate(test: str, args: tuple[str, ...] | None) -> bool | None:
-    """The value of a test on the script's arguments; None where it asks something else."""
-    if args is None:
-        return None
-    test = re.sub(r"\s+", " ", test.strip().removeprefix("[").removesuffix("]").strip().strip("[]").strip())
-    first = args[0] if args else ""
-    given = r"[\"']?\$\{?1(?::?-)?\}?[\"']?"
-    if match := re.fullmatch(rf"{given} (==?|!=) [\"']?([\w./:*-]*)[\"']?", test):
-        return (first == match[2]) is (match[1] != "!=")
-    if re.fullmatch(r"[\"']?\$\{1#-\}[\"']? != [\"']?\$\{?1\}?[\"']?|[\"']?\$\{1:0:1\}[\"']? ==? [\"']?-[\"']?", test):
-        return first.startswith("-")
-    if match := re.fullmatch(rf"(-z|-n) {given}", test):
-        return bool(first) is (match[1] == "-n")
-    if match := re.fullmatch(r"[\"']?\$#[\"']? (-eq|-gt|-ge|-lt|-ne) (\d+)", test):
-        count, number = len(args), int(match[2])
-        return {"-eq": count == number, "-gt": count > number, "-ge": count >= number}.get(
-            match[1], count < number if match[1] == "-lt" else count != number
-        )
-    return None
-
-
 def _job_variables(statements: tuple[Statement, ...]) -> Iterator[str]:
     for one in statements:
         yield from (name for name, value in one.assigns if "$!" in value or "${!}" in value)
@@ -541,17 +427,8 @@ def _job_variables(statements: tuple[Statement, ...]) -> Iterator[str]:
             yield from _job_variables((*way.condition, *way.body))
 
 
-def _splits(value: str) -> bool:
-    try:
-        return bool(shlex.split(value)) and "$(" not in value
-    except ValueError:
-        return False
-
-
-def _evaluated(words: list[str]) -> list[str]:
-    inner = parse_words(" ".join(words))
-    commands = [one for one in inner if one.kind is Kind.COMMAND and one.words]
-    return list(commands[-1].words) if commands else list(words)
+def _serves(command: Statement) -> bool:
+    return command.words[0] == "exec" or weight(command.words) is Weight.SERVER
 
 
 def _exits(body: tuple[Statement, ...]) -> bool:
@@ -570,21 +447,3 @@ def _commands(statement: Statement) -> list[Statement]:
 
 def _commands_of(statements: tuple[Statement, ...]) -> list[Statement]:
     return [command for one in statements if one.kind is not Kind.FUNCTION for command in _commands(one)]
-
-
-def _daemonises(argv: tuple[str, ...]) -> bool:
-    """Whether a known server puts itself into the background with these arguments."""
-    name, words = base(argv[0]), argv[1:]
-    if name in {"nginx", "openresty"}:
-        return not any("daemon off" in word for word in words)
-    if name in {"php-fpm", "gunicorn", "uwsgi", "celery"} or name.startswith("php-fpm"):
-        return bool({"-D", "--daemon", "--daemonize", "--detach"} & set(words)) and not (
-            name.startswith("php-fpm") and {"-F", "--nodaemonize"} & set(words)
-        )
-    if name in {"apachectl", "apache2ctl"}:
-        return "FOREGROUND" not in " ".join(words) and "start" in words
-    if name in {"redis-server"}:
-        return "--daemonize" in words and "yes" in words
-    if name in {"catalina.sh", "jboss-cli.sh", "rabbitmq-server"}:
-        return "start" in words or "-detached" in words
-    return False

@@ -1,7 +1,7 @@
 """Files as a container sees them: what it mounts from ConfigMaps, else what its image was given.
 
 Law: a ConfigMap is read as the kubelet mounts it (``items``, ``subPath``); only ConfigMaps of the input count, and
-files of a kustomization's ``configMapGenerator``, whose names carry no hash yet. Anything else mounted there is unknown.
+files of a kustomization's ``configMapGenerator``, whose names carry no hash yet. What else is mounted is unknown.
 """
 
 from __future__ import annotations

@@ -235,39 +235,6 @@ _MODULES = {
     "granian": "granian",
 }
 _VERSIONED = re.compile(r"(python|php-fpm|java|ruby|node)[\d.]*\Z")
-_ONESHOT_WORDS = words(
-    "migrate makemigrations collectstatic compilemessages createsuperuser loaddata check install ci build upgrade "
-    "db:migrate db:prepare db:create db:setup db:seed assets:precompile config:cache config:clear route:cache "
-    "view:cache storage:link key:generate optimize cache:clear cache:warmup shell console test lint compile init "
-    "create_db createcachetable flush seed precompile version --version -v -V --help -h wait"
-)
-_UTILITIES = words(
-    "echo printf : true false test [ [[ cd pwd set unset export readonly local declare typeset let read shift "
-    "umask ulimit alias exit return break continue trap wait kill sleep mkdir rmdir rm cp mv ln touch cat chmod "
-    "chown chgrp ls find grep egrep fgrep sed awk gawk cut tr sort uniq head tee wc date id whoami hostname uname "
-    "which type hash getent useradd usermod groupadd groupmod adduser addgroup deluser sysctl mount umount "
-    "install tar gzip gunzip unzip curl wget nc ping dig nslookup host getopt getopts basename dirname realpath "
-    "readlink stat df du ps pgrep pkill killall envsubst jq yq openssl git pip pip3 apt-get apk yum dnf "
-    "npm-install wait-for-it wait-for-it.sh wait-for wait-for.sh pg_isready psql mysql mysqladmin redis-cli "
-    "mongosh mongo createdb alembic flyway liquibase rake composer update-ca-certificates keytool ssh-keygen "
-    "locale-gen ldconfig sync seq yes mktemp md5sum sha256sum base64 xxd command source . eval builtin shopt "
-    "pushd popd dirs service systemctl crontab logger mkfifo expr times source-highlight aws gcloud kubectl "
-    "vault-login consul-template nginx-t cmp diff patch file ip iptables ifconfig route"
-)
-
-
-_SERVING_SCRIPT = re.compile(r"(start|serve|server|dev|preview)\b")
-_ONCE_SCRIPT = re.compile(
-    r"migrat|build|seed|\bdb\b|lint|test|generat|prisma|install|\bci\b|setup|init|compile|sync|exec"
-)
-
-
-class Weight(StrEnum):
-    """What a foreground command of a start script is."""
-
-    SERVER = "server"
-    UNKNOWN = "unknown"
-    ONCE = "once"
 
 
 def base(word: str) -> str:
@@ -321,65 +288,6 @@ def _python(rest: tuple[str, ...]) -> Server | None:
     if words and (known := SERVERS.get(_ALIASES.get(base(words[0]), base(words[0])))):
         return known
     return SERVERS["python"]
-
-
-def weight(argv: tuple[str, ...]) -> Weight:
-    """Whether a foreground command serves, is done soon, or cannot be told."""
-    if not argv:
-        return Weight.ONCE
-    name = base(argv[0])
-    if argv[0] in {"$@", "exec"} or re.match(r"\$[^(]", argv[0]):
-        return Weight.SERVER
-    rest = set(argv[1:])
-    if argv[0].startswith(("$(", "`")):
-        return Weight.UNKNOWN
-    if name in _UTILITIES:
-        return Weight.ONCE
-    if rest & _ONESHOT_WORDS and not rest & {"serve", "server", "start", "runserver", "run"}:
-        return Weight.ONCE
-    server = server_of(argv)
-    if server is not None:
-        if server.name == "python" and len(argv) > 1 and argv[1] in {"-c", "-"}:
-            return Weight.ONCE
-        return Weight.SERVER
-    if (
-        name in {"python", "python3", "node", "php", "ruby", "perl", "java"}
-        and len(argv) > 1
-        and argv[1] in {"-c", "-e", "-r"}
-    ):
-        return Weight.ONCE
-    if name in {"npm", "yarn", "pnpm", "npx"}:
-        return _package_script(name, argv[1:])
-    if name in {"bundle", "poetry", "uv", "pipenv"} and len(argv) > 2 and argv[1] in {"exec", "run"}:
-        return weight(argv[2:])
-    if name in SHELLS and len(argv) > 1:
-        return Weight.UNKNOWN
-    if name in WRAPPERS:
-        from lameduck.manifests.unwrap import inner  # noqa: PLC0415  it reads these tables
-
-        inside = inner(argv)
-        return weight(inside) if inside else Weight.ONCE
-    return Weight.UNKNOWN
-
-
-_INTERPRETERS = words("python node java ruby php dotnet deno bun")
-
-
-def runs_anything(argv: tuple[str, ...]) -> bool:
-    """Whether the server of a command line is an interpreter: what it runs may serve, or be done soon."""
-    server = server_of(argv)
-    return server is not None and server.name in _INTERPRETERS
-
-
-def _package_script(name: str, rest: tuple[str, ...]) -> Weight:
-    """What a script of package.json (or of npx) is, by its name."""
-    names = [word for word in rest if not word.startswith("-") and word not in {"run", "run-script"}]
-    script = names[0] if names else ""
-    if _SERVING_SCRIPT.match(script) or (name == "npx" and set(names) & {"start", "serve", "dev"}):
-        return Weight.SERVER
-    if not script or _ONCE_SCRIPT.search(script) or (name != "npx" and not {"run", "run-script"} & set(rest)):
-        return Weight.ONCE
-    return Weight.UNKNOWN
 
 
 def flag_number(argv: tuple[str, ...], flags: tuple[str, ...]) -> float | None:

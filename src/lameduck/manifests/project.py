@@ -15,7 +15,8 @@ from functools import cached_property
 from lameduck.manifests import images
 from lameduck.manifests.chain import Chain, Link
 from lameduck.manifests.dockerfile import Dockerfile, is_dockerfile
-from lameduck.manifests.imagefiles import Found, Read, whole
+from lameduck.manifests.imagefiles import Found, Read
+from lameduck.manifests.kustomize import NAMES, kustomization
 from lameduck.manifests.launch import Launch, of_container, of_image
 from lameduck.manifests.programs import Does
 from lameduck.manifests.text import Text
@@ -143,8 +144,11 @@ class Project:
             if isinstance(document, Unreadable):
                 self.faults.append(Fault(text, min(document.offset, max(len(text.content) - 1, 0)), document.problem))
                 continue
-            if name in {"kustomization.yaml", "kustomization.yml", "Kustomization"}:
-                self._kustomization(text, document)
+            if name in NAMES:
+                found_there = kustomization(text, document, self.read)
+                self.kustomizations.append(text.path)
+                self.patched |= found_there.patched
+                self.generated.update(found_there.generated)
                 continue
             for thing in objects_of(document):
                 self.cluster.add(thing)
@@ -157,27 +161,6 @@ class Project:
         if any(isinstance(one, Unreadable) for one in found):
             return True
         return any(_holds_action(one.raw, 0) for one in found if isinstance(one, Node))
-
-    def _kustomization(self, text: Text, document: Node) -> None:
-        self.kustomizations.append(text.path)
-        folder = text.path.rsplit("/", 1)[0] if "/" in text.path else ""
-        for item in document["configMapGenerator"].items():
-            files = self.generated.setdefault(item["name"].string or "", {})
-            for entry in item["files"].strings or ():
-                name, _, path = entry.rpartition("=")
-                if (one := self.read(f"{folder}/{path}" if folder else path)) is not None:
-                    files[name or path.rsplit("/", 1)[-1]] = whole(one)
-        for key in ("patches", "patchesStrategicMerge", "patchesJson6902"):
-            for item in document[key].items():
-                target = item["target"]
-                if target["kind"].string:
-                    self.patched.add((target["kind"].string or "", target["name"].string or ""))
-                path = item["path"].string or item.string
-                inline = item["patch"].string or (item.string if item.string and "\n" in item.string else None)
-                patch = Text("patch", inline) if inline else self.read(f"{folder}/{path}" if folder else str(path))
-                for one in documents(patch) if patch else ():
-                    if isinstance(one, Node):
-                        self.patched |= {(thing.kind, thing.name) for thing in objects_of(one)}
 
     def _find_patches(self) -> None:
         for workload in self.cluster.workloads:

@@ -12,21 +12,22 @@ from dataclasses import replace
 from lameduck.core.finding import Confidence
 from lameduck.manifests import imagefiles
 from lameduck.manifests.chain import Chain, Link, Problem, Trouble
-from lameduck.manifests.flow import Ending, Flow, Way, follow
+from lameduck.manifests.endings import Ending, Way
+from lameduck.manifests.flow import Flow, follow
 from lameduck.manifests.imagefiles import Found, Read
 from lameduck.manifests.images import UNKNOWN
 from lameduck.manifests.launch import Launch, scalar
 from lameduck.manifests.mounts import find_in
 from lameduck.manifests.programs import LAUNCHERS, SHELLS, SUPERVISORS, WRAPPERS, Does, base, server_of
-from lameduck.manifests.shell import Kind, Script, Statement, interpreter_of, parse, parse_code
+from lameduck.manifests.shell import Script, interpreter_of, parse, parse_code
+from lameduck.manifests.shells import last_command, real_shell, replaces
 from lameduck.manifests.signals import signal_name
 from lameduck.manifests.supervisor import supervised
 from lameduck.manifests.text import Text
-from lameduck.manifests.traps import Trap
+from lameduck.manifests.troubles import Setting, troubles
 from lameduck.manifests.unwrap import inner, script_argument, shell_code
 
 MAX_LINKS = 16
-STOPPING = ("TERM", "INT", "QUIT", "WINCH", "HUP", "USR1", "USR2")
 
 
 def chain_of(launch: Launch, read: Read) -> Chain:
@@ -67,9 +68,12 @@ class _Walker:
 
     def trouble(self, trouble: Trouble, at: tuple[Text, int, int], **more: object) -> None:
         text, start, end = at
-        problem = Problem(trouble, text, start, end, init=self.init, signal=self.signal, **more)  # type: ignore[arg-type]
+        self.note(Problem(trouble, text, start, end, init=self.init, signal=self.signal, **more))  # type: ignore[arg-type]
+
+    def note(self, problem: Problem) -> None:
+        """Keep a problem, once for each place."""
         known = {(one.trouble, one.text.path, one.start) for one in self.chain.problems}
-        if (problem.trouble, text.path, start) not in known:
+        if (problem.trouble, problem.text.path, problem.start) not in known:
             self.chain.problems.append(problem)
 
     def run(self, argv: tuple[str, ...], at: tuple[Text, int, int]) -> None:
@@ -245,11 +249,11 @@ class _Walker:
         self.chain.texts.append(found.text)
         self.chain.scripts.append((script, flow))
         name = shell or (base(script.interpreter[0]) if script.interpreter else "sh")
-        self.judge(script, flow, path, _real(name, self.launch.shell), in_code=not found.own_lines)
+        self.judge(script, flow, path, real_shell(name, self.launch.shell), in_code=not found.own_lines)
 
     def code(self, name: str, code: str, args: tuple[str, ...], at: tuple[Text, int, int]) -> None:
         """Follow the code of ``sh -c``."""
-        launch, real = self.launch, _real(name, self.launch.shell)
+        launch, real = self.launch, real_shell(name, self.launch.shell)
         place = launch.code if launch.code is not None and launch.code.code == code else None
         if place is not None:
             script = parse_code(place.text, code, list(place.offsets), place.start, place.end)
@@ -257,10 +261,10 @@ class _Walker:
             text, start, end = at
             script = parse_code(text, code, [start] * (len(code) + 1), start, end)
         flow = follow(script, args or None)
-        last = _tail(script.statements)
+        last = last_command(script.statements)
         main = flow.endings[-1] if flow.endings else None
         if main is not None and main.way is Way.FOREGROUND and last is not None and main.start == last.start:
-            replaced = _replaces(real, last, flow)
+            replaced = replaces(real, last, flow)
             where = (place.text, place.start, place.end) if place is not None else at
             self.shell_form(main, real, replaced, where, script)
             return
@@ -316,7 +320,9 @@ class _Walker:
         place = at or (script.text, script.start, script.end)
         main = _main(flow.endings)
         for ending in flow.endings:
-            self.ending(ending, script, shell, in_code)
+            found, self.sent = troubles(ending, Setting(script, shell, self.init, self.signal, in_code), self.sent)
+            for problem in found:
+                self.note(problem)
         where = (script.text, main.start, main.end)
         bad = [one for one in self.chain.problems if one.ending is main]
         if main.way is Way.EXEC:
@@ -331,123 +337,11 @@ class _Walker:
             self.link(label, does, bad[0].trouble.value if bad else "forwards and waits", place)
             self.serve(_innermost(main.argv), where)
 
-    def ending(self, ending: Ending, script: Script, shell: str, in_code: bool) -> None:
-        """State the troubles of one point where a server runs."""
-        at = (script.text, ending.start, ending.end)
-        sure = Confidence.CERTAIN if ending.known and not ending.branch else Confidence.LIKELY
-        common = {
-            "argv": ending.argv,
-            "shell": shell,
-            "ending": ending,
-            "script": script,
-            "confidence": sure,
-            "in_code": in_code,
-        }
-        trap = next((one for one in reversed(ending.traps) if self.signal in one.signals), None)
-        if trap is not None and trap.ignores:
-            where = (script.text, trap.start, trap.end)
-            self.trouble(Trouble.IGNORED, where, **{**common, "trap": trap})
-            return
-        match ending.way:
-            case Way.FOREGROUND if trap is not None:
-                self.trouble(Trouble.TRAP_FOREGROUND, at, **{**common, "trap": trap})
-            case Way.FOREGROUND:
-                self.trouble(Trouble.INIT_SHELL if self.init else Trouble.SWALLOWED, at, **common)
-            case Way.PIPE:
-                self.trouble(Trouble.PIPE, at, **common)
-            case Way.LOOP:
-                self.trouble(
-                    Trouble.WRAPPER, at, **{**common, "note": "a loop in the shell starts the server again and again"}
-                )
-            case Way.TAIL:
-                self.trouble(Trouble.TAIL, at, **common)
-            case Way.WAIT:
-                self.waiting(ending, trap, script, at, common)
-            case _:
-                pass
-
-    def waiting(
-        self,
-        ending: Ending,
-        trap: Trap | None,
-        script: Script,
-        at: tuple[Text, int, int],
-        common: dict[str, object],
-    ) -> None:
-        """A server in the background, and a script that waits for it."""
-        if trap is None:
-            others = [one for one in ending.traps if set(one.signals) & set(STOPPING) and one.handler.forwards]
-            if others:
-                where = (script.text, others[0].start, others[0].end)
-                self.trouble(Trouble.OTHER_SIGNAL, where, **{**common, "trap": others[0]})
-            elif not any("EXIT" in one.signals for one in ending.traps):
-                self.trouble(Trouble.INIT_SHELL if self.init else Trouble.SWALLOWED, at, **common)
-            return
-        handler, where = trap.handler, (script.text, trap.start, trap.end)
-        common = {**common, "trap": trap}
-        if handler.forwards != "same":
-            self.sent = None if handler.opaque else handler.forwards or self.sent
-        if handler.group:
-            self.trouble(Trouble.STORM, where, **common)
-        elif not handler.forwards:
-            if not handler.opaque or handler.kills:
-                self.trouble(Trouble.NOT_FORWARDED, where, **common)
-        elif self.cuts(ending, handler.forwards):
-            note = f"it sends {handler.forwards}, on which {base(ending.argv[0])} stops at once"
-            self.trouble(Trouble.OTHER_SIGNAL, where, **{**common, "note": note})
-        elif not handler.waits and not handler.opaque and not self.waits_again(ending):
-            last = ending.waits[-1] if ending.waits else None
-            spot = (script.text, last.start, last.end) if last and not handler.exits else where
-            self.trouble(Trouble.INTERRUPTED, spot, **common)
-
-    def cuts(self, ending: Ending, signal: str) -> bool:
-        server = server_of(ending.argv)
-        return server is not None and signal in server.cuts
-
-    def waits_again(self, ending: Ending) -> bool:
-        """Whether a wait comes after the one that the signal ends."""
-        if any(one.looped for one in ending.waits):
-            return True
-        first, *rest = ending.waits or (None,)
-        return first is not None and bool(rest) and (first.guarded or not first.errexit)
-
 
 def _main(endings: list[Ending]) -> Ending:
     """The ending that most likely holds: the last unconditional one, else the last."""
     plain = [one for one in endings if not one.branch]
     return plain[-1] if plain else endings[-1]
-
-
-def _tail(statements: tuple[Statement, ...]) -> Statement | None:
-    """The simple command that the code ends with, through && lists; None when it ends otherwise."""
-    if not statements:
-        return None
-    last = statements[-1]
-    while last.kind is Kind.AND and last.body:
-        last = last.body[-1]
-    return last if last.kind is Kind.COMMAND and not last.background else None
-
-
-def _replaces(shell: str, last: Statement, flow: Flow) -> bool | None:
-    """Whether ``shell -c`` replaces itself by its last simple command; None when the shell is unknown."""
-    if flow.traps or flow.jobs:
-        return False
-    if shell == "ash":
-        return True
-    if shell == "bash":
-        return not last.redirected
-    if shell == "dash":
-        return False
-    return None
-
-
-def _real(name: str, bin_sh: str | None) -> str:
-    """The shell behind a name: ``sh`` is what the base image says; "" when unknown."""
-    if name == "sh":
-        return bin_sh or ""
-    if name == "busybox":
-        return "ash"
-    return name
 
 
 def _launcher(argv: tuple[str, ...], name: str) -> str:

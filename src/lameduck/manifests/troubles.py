@@ -1,0 +1,113 @@
+"""What becomes of the stop signal at one point where a script runs its server: the troubles, as facts.
+
+Law: a trouble is stated only where the script and the tables decide it; a handler that cannot be seen through is never
+blamed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from lameduck.core.finding import Confidence
+from lameduck.manifests.chain import Problem, Trouble
+from lameduck.manifests.endings import Ending, Way
+from lameduck.manifests.programs import base, server_of
+from lameduck.manifests.shell import Script
+from lameduck.manifests.traps import Trap
+
+STOPPING = ("TERM", "INT", "QUIT", "WINCH", "HUP", "USR1", "USR2")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """The script, the shell that reads it, the init before it, and the signal that comes."""
+
+    script: Script
+    shell: str
+    init: str
+    signal: str
+    in_code: bool
+
+    def problem(self, trouble: Trouble, ending: Ending, place: tuple[int, int], trap: Trap | None = None) -> Problem:
+        """A trouble of an ending, at a place of the script."""
+        sure = Confidence.CERTAIN if ending.known and not ending.branch else Confidence.LIKELY
+        return Problem(
+            trouble,
+            self.script.text,
+            *place,
+            argv=ending.argv,
+            shell=self.shell,
+            init=self.init,
+            signal=self.signal,
+            confidence=sure,
+            ending=ending,
+            trap=trap,
+            script=self.script,
+            in_code=self.in_code,
+        )
+
+
+def troubles(ending: Ending, setting: Setting, sent: str | None) -> tuple[list[Problem], str | None]:
+    """The troubles of one point where a server runs, and the signal that reaches it (None when that is unknown)."""
+    here = (ending.start, ending.end)
+    trap = next((one for one in reversed(ending.traps) if setting.signal in one.signals), None)
+    if trap is not None and trap.ignores:
+        return [setting.problem(Trouble.IGNORED, ending, (trap.start, trap.end), trap)], sent
+    if ending.way is Way.WAIT:
+        return _waiting(ending, trap, setting, sent)
+    swallowed = Trouble.INIT_SHELL if setting.init else Trouble.SWALLOWED
+    match ending.way:
+        case Way.FOREGROUND:
+            found = [setting.problem(Trouble.TRAP_FOREGROUND if trap else swallowed, ending, here, trap)]
+        case Way.PIPE:
+            found = [setting.problem(Trouble.PIPE, ending, here)]
+        case Way.LOOP:
+            note = "a loop in the shell starts the server again and again"
+            found = [replace(setting.problem(Trouble.WRAPPER, ending, here), note=note)]
+        case Way.TAIL:
+            found = [setting.problem(Trouble.TAIL, ending, here)]
+        case _:
+            found = []
+    return found, sent
+
+
+def _waiting(ending: Ending, trap: Trap | None, setting: Setting, sent: str | None) -> tuple[list[Problem], str | None]:
+    """A server in the background, and a script that waits for it."""
+    if trap is None:
+        others = [one for one in ending.traps if set(one.signals) & set(STOPPING) and one.handler.forwards]
+        if others:
+            place = (others[0].start, others[0].end)
+            return [setting.problem(Trouble.OTHER_SIGNAL, ending, place, others[0])], sent
+        if any("EXIT" in one.signals for one in ending.traps):
+            return [], sent
+        swallowed = Trouble.INIT_SHELL if setting.init else Trouble.SWALLOWED
+        return [setting.problem(swallowed, ending, (ending.start, ending.end))], sent
+    handler, place = trap.handler, (trap.start, trap.end)
+    if handler.forwards != "same":
+        sent = None if handler.opaque else handler.forwards or sent
+    if handler.group:
+        return [setting.problem(Trouble.STORM, ending, place, trap)], sent
+    if not handler.forwards:
+        blamed = handler.kills or not handler.opaque
+        return [setting.problem(Trouble.NOT_FORWARDED, ending, place, trap)] if blamed else [], sent
+    if _cuts(ending, handler.forwards):
+        note = f"it sends {handler.forwards}, on which {base(ending.argv[0])} stops at once"
+        return [replace(setting.problem(Trouble.OTHER_SIGNAL, ending, place, trap), note=note)], sent
+    if handler.waits or handler.opaque or _waits_again(ending):
+        return [], sent
+    last = ending.waits[-1] if ending.waits and not handler.exits else None
+    spot = (last.start, last.end) if last else place
+    return [setting.problem(Trouble.INTERRUPTED, ending, spot, trap)], sent
+
+
+def _cuts(ending: Ending, signal: str) -> bool:
+    server = server_of(ending.argv)
+    return server is not None and signal in server.cuts
+
+
+def _waits_again(ending: Ending) -> bool:
+    """Whether a wait comes after the one that the signal ends."""
+    if any(one.looped for one in ending.waits):
+        return True
+    first, *rest = ending.waits or (None,)
+    return first is not None and bool(rest) and (first.guarded or not first.errexit)
