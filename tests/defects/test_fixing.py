@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from tests.manifests.workbench import folder, found_in, project_of
 
 from lameduck.core.finding import Safety
@@ -107,3 +108,59 @@ def test_a_container_that_an_alias_shares_is_left_to_a_person() -> None:
     before, own = mended.texts["web.yaml"].content.split("        - <<: *c\n")
     assert "lifecycle" not in before, "the anchor's own mapping would change both containers"
     assert "lifecycle" in own
+
+
+BARE = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 3
+  strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+        - name: web
+          image: IMAGE
+          ports: [{containerPort: 8080}]
+          readinessProbe: {httpGet: {path: /r, port: 8080}}
+HOOK---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+"""
+SLEEPS = '          lifecycle: {preStop: {exec: {command: [sleep, "10"]}}}\n'
+
+
+@pytest.mark.parametrize(("hook", "code"), [("", "LD101"), (SLEEPS, "LD104")])
+@pytest.mark.parametrize(
+    ("image", "version", "proposed"),
+    [
+        ("gcr.io/distroless/static", (1, 29), "drain sidecar"),
+        ("gcr.io/distroless/static", (1, 28), "nothing"),
+        ("gcr.io/distroless/static", (1, 34), "sleep"),
+    ],
+)
+def test_where_neither_cluster_nor_image_can_sleep_the_drain_sidecar_is_shown(
+    hook: str, code: str, image: str, version: tuple[int, int], proposed: str
+) -> None:
+    files = {"web.yaml": BARE.replace("IMAGE", image).replace("HOOK", hook)}
+    found = [one for one in found_in(files, Settings(kubernetes=version)) if one.defect.code == code]
+    fix = found[0].fix
+    if proposed == "nothing":
+        assert fix is None
+        return
+    assert fix is not None and (proposed in fix.title or "wait 5 s" in fix.title)
+    if proposed != "drain sidecar":
+        return
+    assert fix.safety is Safety.UNSAFE and not fix.patches[0].edits
+    shown = yaml.safe_load(fix.patches[0].snippet)["spec"]["template"]["spec"]
+    assert shown["initContainers"][0]["args"][-4:] == ["--port", "8080", "--grace", "40"]
+    assert shown["terminationGracePeriodSeconds"] == 40
+    assert shown["containers"][0]["lifecycle"]["preStop"]["httpGet"]["port"] == 9190
+    assert mend(files, settings=Settings(kubernetes=version)).changed == [], (
+        "it names an image that only the reader has"
+    )

@@ -31,7 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     import secrets
 
     from lameduck.cli.inputs import load
-    from lameduck.defects.injecting import Sidecar, inject
+    from lameduck.defects.injecting import inject
+    from lameduck.defects.snippets import Sidecar
     from lameduck.manifests.project import Project
 
     inputs = load(arguments.paths or ["-"])

@@ -1,7 +1,8 @@
 """Manifests in, manifests with the complete safe set out: preStop, grace period, rolling update, disruption budget.
 
 Law: what is there already is kept; every byte that is not part of the set is kept; injecting twice changes nothing. A
-workload that runs to its end is left alone, and so is one that cannot be edited safely, which is said.
+workload that runs to its end is left alone, and so is one that cannot be edited safely, which is said. One drain
+sidecar serves a whole pod: every serving container's hook asks it, so that none leaves while another still has traffic.
 """
 
 from __future__ import annotations
@@ -10,24 +11,16 @@ from dataclasses import dataclass, field
 
 from lameduck.core.finding import Edit
 from lameduck.defects.ld204_no_pdb import budget
-from lameduck.defects.lintkit import delay_wanted, grace_edits, supports, window_edits
+from lameduck.defects.lintkit import delay_wanted, supports, window_edits
 from lameduck.defects.rollouts import least_replicas, needs_one_writer
+from lameduck.defects.snippets import DRAIN, Sidecar, drain_container, drain_hook
 from lameduck.manifests.hooks import HookKind, hook_of
 from lameduck.manifests.project import Project
-from lameduck.manifests.splice import Refused, put
+from lameduck.manifests.splice import Refused, append, put
 from lameduck.manifests.text import Text, apply_edits
 from lameduck.manifests.workloads import Container, Workload
 
-SIDECAR_PORT = 9190
 KINDS = ("Deployment", "StatefulSet", "DaemonSet", "Rollout")
-
-
-@dataclass(frozen=True, slots=True)
-class Sidecar:
-    """The adaptive drain sidecar: its image, and the token that only the kubelet's call knows."""
-
-    image: str
-    token: str
 
 
 @dataclass(slots=True)
@@ -69,13 +62,13 @@ def inject(project: Project, text: Text, sidecar: Sidecar | None = None) -> Inje
 
 def _edits(project: Project, workload: Workload, sidecar: Sidecar | None) -> list[Edit]:
     edits: list[Edit] = []
-    for container in _serving(workload):
-        if hook_of(container).kind is not HookKind.NONE:
-            continue
-        if sidecar is not None and supports(project, 1, 29):
-            edits += _sidecar(project, workload, container, sidecar)
-            sidecar = None  # one for each pod
-        else:
+    bare = [one for one in _serving(workload) if hook_of(one).kind is HookKind.NONE]
+    if sidecar is not None and bare:
+        if not supports(project, 1, 29):
+            raise Refused("a native sidecar needs Kubernetes 1.29; leave --sidecar out")
+        edits += _sidecar(project, workload, bare, sidecar)
+    else:
+        for container in bare:
             edits += window_edits(project, workload, container)
     return _once([*edits, *_rolling(workload, project)])
 
@@ -103,37 +96,24 @@ def _rolling(workload: Workload, project: Project) -> list[Edit]:
     return edits
 
 
-def _sidecar(project: Project, workload: Workload, container: Container, sidecar: Sidecar) -> list[Edit]:
-    """The container's hook asks the sidecar, which answers when traffic is gone."""
-    if workload.pod["initContainers"]:
-        raise Refused("it has init containers already: add the sidecar to them by hand")
-    port = next((number for _, number in container.ports if number is not None), 8080)
-    seconds = delay_wanted(project)
-    grace = max(workload.grace or 30, seconds + 40)
-    hook = {
-        "httpGet": {
-            "port": SIDECAR_PORT,
-            "path": "/prestop",
-            "httpHeaders": [{"name": "Lameduck-Token", "value": sidecar.token}],
-        }
-    }
-    args = [
-        "drain",
-        "--listen",
-        str(SIDECAR_PORT),
-        "--token",
-        sidecar.token,
-        "--port",
-        str(port),
-        "--grace",
-        str(grace),
-    ]
-    drain = {"name": "lameduck-drain", "image": sidecar.image, "restartPolicy": "Always", "args": args}
-    edits = put(container.node, ("lifecycle", "preStop"), hook)
-    edits += put(workload.pod, ("initContainers",), [drain])
+def _sidecar(project: Project, workload: Workload, bare: list[Container], sidecar: Sidecar) -> list[Edit]:
+    """The containers' hooks ask the sidecar, which answers when traffic is gone."""
+    if any(one.name == DRAIN for one in workload.init):
+        raise Refused(f"it has a container {DRAIN} already, which this hook would not know the token of")
+    ports = sorted({number for one in bare for _, number in one.ports if number is not None})
+    grace = max(workload.grace or 30, delay_wanted(project) + 40)
+    drain = drain_container(sidecar, ports, grace)
+    edits: list[Edit] = []
+    for container in bare:
+        edits += put(container.node, ("lifecycle", "preStop"), drain_hook(sidecar))
+    starting = workload.pod["initContainers"]
+    if starting.is_sequence and starting.raw.value:
+        edits.append(append(starting, drain))
+    else:
+        edits += put(workload.pod, ("initContainers",), [drain])
     if workload.grace != grace:
         edits += put(workload.pod, ("terminationGracePeriodSeconds",), grace)
-    return edits or grace_edits(project, workload, container, seconds)
+    return edits
 
 
 def _wants_budget(project: Project, workload: Workload) -> bool:

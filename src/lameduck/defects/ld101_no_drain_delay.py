@@ -9,7 +9,8 @@ Why it loses requests
 
 Fix and its safety
     Safe: a native preStop sleep (exec sleep below Kubernetes 1.30 where the image has one), with the grace period
-    raised in the same edit so that the drain still fits.
+    raised in the same edit so that the drain still fits. On 1.29 with a scratch or distroless image: shown, the
+    drain sidecar of lameduck inject --sidecar.
 
 When not to care
     A server that keeps accepting for a while after the stop signal by itself (Traefik's requestAcceptGraceTimeout),
@@ -68,6 +69,7 @@ from lameduck.defects.lintkit import (
     tried,
     who,
     window_edits,
+    without_sleep,
 )
 from lameduck.defects.rollouts import least_replicas
 from lameduck.defects.snippets import drain_window
@@ -114,6 +116,7 @@ def lint(project: Project) -> Iterator[Finding]:
                 (one.container.node.text, window_edits(project, one.workload, one.container)),
             )
         )
+        fix = fix or without_sleep(project, one.workload, one.container)
         severity = None if one.workload.kind != "DaemonSet" else Severity.WARNING
         yield finding(DEFECT, message, hook_place(hook, one.container), one.confidence, severity=severity, fix=fix)
 

@@ -8,7 +8,8 @@ Why it loses requests
     delay at all.
 
 Fix and its safety
-    Safe: the native sleep action of the same seconds (Kubernetes 1.30 and newer).
+    Safe: the native sleep action of the same seconds (Kubernetes 1.30 and newer). On 1.29: shown, the drain sidecar
+    of lameduck inject --sidecar, which needs no program in the image.
 
 When not to care
     The :debug tags of distroless have busybox.
@@ -61,7 +62,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lameduck.core.finding import Confidence, Defect, Finding, Fix, Safety, Severity
-from lameduck.defects.lintkit import finding, fix_of, image_facts, replace_hook, running, tried, who
+from lameduck.defects.lintkit import finding, fix_of, image_facts, replace_hook, running, tried, who, without_sleep
 from lameduck.defects.snippets import drain_window
 from lameduck.manifests.hooks import Hook, HookKind, hook_of
 from lameduck.manifests.programs import base, words
@@ -124,8 +125,8 @@ def _missing(project: Project, container: Container, program: str) -> tuple[str,
 def _fix(project: Project, workload: Workload, container: Container, hook: Hook) -> Fix | None:
     seconds = hook.delay or hook.meant
     if not seconds:
-        return None
-    return tried(
+        return without_sleep(project, workload, container)
+    return without_sleep(project, workload, container) or tried(
         lambda: fix_of(
             f"the native sleep of {seconds:g} s",
             Safety.SAFE,

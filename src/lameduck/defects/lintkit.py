@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from lameduck.core.finding import Confidence, Defect, Edit, FileSpan, Finding, Fix, Patch, Safety, Severity
+from lameduck.defects.snippets import drain_sidecar
 from lameduck.manifests.hooks import Hook, HookKind, hook_of
 from lameduck.manifests.images import ImageFacts, facts
 from lameduck.manifests.limits import Limit, limit
@@ -165,6 +166,14 @@ def window_edits(project: Project, workload: Workload, container: Container) -> 
     else:
         raise Refused("this version has no preStop.sleep, and the image may have no sleep")
     return [*edits, *grace_edits(project, workload, container, seconds)]
+
+
+def without_sleep(project: Project, workload: Workload, container: Container) -> Fix | None:
+    """The drain sidecar, where neither the cluster nor the image can sleep; None where one can, or both may."""
+    if supports(project, 1, 30) or not supports(project, 1, 29) or image_facts(project, container).sleep is not False:
+        return None
+    ports = sorted({number for _, number in container.ports if number is not None})
+    return drain_sidecar(container.name, ports, workload.grace or 30)
 
 
 def grace_edits(project: Project, workload: Workload, container: Container, pre_stop: float) -> list[Edit]:

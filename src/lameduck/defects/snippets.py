@@ -6,10 +6,12 @@ are always printed together; the grace period is always the one that fits the pr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from lameduck.core.finding import Fix, Patch, Safety
+from lameduck.manifests.splice import render
 
 PRE_STOP_SECONDS = 5
 """Enough behind kube-proxy alone; a load balancer needs more (LD109)."""
@@ -33,6 +35,63 @@ while kill -0 "$pid" 2>/dev/null; do
 done
 exit "$rc"
 """
+
+
+DRAIN = "lameduck-drain"
+DRAIN_PORT = 9190
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """The adaptive drain sidecar: its image, and the token that only the kubelet's call knows."""
+
+    image: str
+    token: str
+
+
+SHOWN = Sidecar("IMAGE-OF-LAMEDUCK-POD", "TOKEN")
+
+
+def drain_hook(sidecar: Sidecar) -> dict[str, Any]:
+    """The preStop that asks the drain sidecar."""
+    headers = [{"name": "Lameduck-Token", "value": sidecar.token}]
+    return {"httpGet": {"port": DRAIN_PORT, "path": "/prestop", "httpHeaders": headers}}
+
+
+def drain_container(sidecar: Sidecar, ports: Sequence[int], grace: int) -> dict[str, Any]:
+    """The drain sidecar for clients of these ports (none: of every port that is listened on), in a pod of this grace
+    period (s)."""
+    args = ["drain", "--listen", str(DRAIN_PORT), "--token", sidecar.token]
+    for port in ports:
+        args += ["--port", str(port)]
+    security = {
+        "runAsNonRoot": True,
+        "readOnlyRootFilesystem": True,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    return {
+        "name": DRAIN,
+        "image": sidecar.image,
+        "restartPolicy": "Always",
+        "args": [*args, "--grace", str(grace)],
+        "securityContext": security,
+    }
+
+
+def drain_sidecar(container: str, ports: Sequence[int], grace: int) -> Fix:
+    """The drain sidecar, to be read: it needs an image of lameduck-pod in a registry of the reader's."""
+    grace = max(grace, GRACE_SECONDS)
+    app = {"name": container or "APP", "lifecycle": {"preStop": drain_hook(SHOWN)}}
+    pod = {
+        "terminationGracePeriodSeconds": grace,
+        "initContainers": [drain_container(SHOWN, ports, grace)],
+        "containers": [app],
+    }
+    text = render({"spec": {"template": {"spec": pod}}}, 0, 2, "\n") + "\n"
+    title = "a drain sidecar, which needs no program in the image (lameduck inject --sidecar IMAGE writes it)"
+    return Fix(title, Safety.UNSAFE, (Patch("", snippet=text),))
 
 
 def seconds(facts: Mapping[str, Any], name: str, default: int) -> int:

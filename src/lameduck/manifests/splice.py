@@ -51,6 +51,22 @@ def put(node: Node, path: tuple[str, ...], value: Value) -> list[Edit]:
     return []
 
 
+def append(node: Node, value: Mapping[str, Any]) -> Edit:
+    """Put a mapping behind the last item of a sequence that has items. Raises `Refused`."""
+    _check(node)
+    if not node.is_sequence or not node.raw.value:
+        raise Refused("it is no list with items")
+    text = node.text
+    if node.is_flow:
+        at = node.end - 1
+        while text.content[at - 1].isspace():
+            at -= 1
+        lead = " " if text.content[at - 1] == "," else ", "
+        return Edit(at, at, f"{lead}{_inline(text, value)}")
+    column = _column(text, node.start)
+    return _after(text, node, text.eol.join(" " * column + line for line in _item(value, step_of(text))))
+
+
 def remove(node: Node, key: str) -> list[Edit]:
     """Take an entry out of a mapping, its own comment lines left alone. Raises `Refused`."""
     child = node[key]
@@ -129,12 +145,15 @@ def _lines(value: Value, step: int) -> list[str]:
             found += [" " * step + line for line in _lines(inner, step)]
         elif isinstance(inner, list) and any(isinstance(one, Mapping) for one in inner):
             found.append(f"{key}:")
-            for one in inner:
-                first, *rest = _lines(one, step)
-                found += [" " * step + f"- {first}", *(" " * (step + 2) + line for line in rest)]
+            found += [" " * step + line for one in inner for line in _item(one, step)]
         else:
             found.append(f"{key}: {flow(inner)}")
     return found
+
+
+def _item(value: Value, step: int) -> list[str]:
+    first, *rest = _lines(value, step)
+    return [f"- {first}", *(f"  {line}" for line in rest)]
 
 
 def _scalar(value: str | int) -> str:
