@@ -196,9 +196,35 @@ def test_candidates_that_agree_decide_the_cause_and_candidates_that_differ_do_no
     run = run_of(twins, [*steady(DELETION, pods=("old", "twin")), unknown])
     (finding,) = [f for f in judge(run).findings if f.symptom != "LD911"]
     assert (finding.defect.code, finding.locations[0].pods) == ("LD101", ("old", "twin"))
-    alone = run_of([*twins, *OTHER], [*steady(20_000), unknown])
-    (finding,) = [f for f in judge(alone).findings if f.symptom != "LD911"]
+    broken = [*going("old", listener_closed=12, exited=60), *_renamed(hook(30, ok=False), "twin")]
+    run = run_of(broken, [*steady(DELETION, pods=("old", "twin")), unknown])
+    (finding,) = [f for f in judge(run).findings if f.symptom != "LD911"]
     assert finding.defect.code == "LD999"
+
+
+def test_a_pod_that_stood_there_ready_did_not_refuse_and_no_pod_is_blamed_where_all_did() -> None:
+    unknown = Exchange(**{**_fields(lost(100, "refused")), "routed_to": "elsewhere"})
+    run = run_of([*QUIET_EXIT, *OTHER], [*steady(20_000), unknown])
+    (finding,) = [f for f in judge(run).findings if f.symptom != "LD911"]
+    assert (finding.defect.code, finding.locations[0].pods) == ("LD101", ("old",))
+    alive = run_of(OTHER, [*steady(20_000), unknown])
+    (finding,) = [f for f in judge(alive).findings if f.symptom != "LD911"]
+    assert finding.defect.code == "LD999"
+
+
+def test_a_connection_that_was_made_after_a_pods_end_was_not_made_to_it() -> None:
+    first = going("old", details=shell(), exited=6_010, killed=6_000, gone=6_900)
+    earlier = [Observation(each.at - 5 * SECOND, each.what, "early", detail=each.detail) for each in QUIET_EXIT]
+    cut = Exchange(
+        **{**_fields(lost(5_500, "closed", "await", lane="reuse", nth=7, after=510)), "routed_to": "elsewhere"}
+    )
+    run = run_of([*first, *earlier, *OTHER], [*steady(20_000), cut])
+    (finding,) = [f for f in judge(run).findings if f.symptom != "LD911"]
+    assert (finding.defect.code, finding.locations[0].pods) == ("LD401", ("old",))
+
+
+def _renamed(world: list[Observation], pod: str) -> list[Observation]:
+    return [Observation(each.at, each.what, pod, detail=each.detail) for each in world]
 
 
 def _fields(exchange: Exchange) -> dict[str, object]:

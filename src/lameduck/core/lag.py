@@ -1,23 +1,25 @@
 """Propagation lag: how long connections are still routed to a pod whose endpoint is no longer ready.
 
 Law (docs/verdict.md, "Propagation lag"): lag = last connection *attempt routed* to the pod (accepted, refused or
-swallowed) − ENDPOINT_NOT_READY. Where attempts after the pod's end cannot be seen the value is *censored*: a lower
-bound. While no endpoint is ready, kube-proxy falls back to serving, terminating ones (KEP-1669): what is routed then is
-meant to be, and no lag. Stray attempts after a silence that is long for this pod's traffic are a dead endpoint that
-the data plane keeps (LD914), and no lag either: no preStop outlasts them. The suggested preStop is the longest lag and
-a second, rounded up, and never below a floor.
+swallowed) − ENDPOINT_NOT_READY. Where only answers tell who was asked, attempts after a pod's end cannot be seen: if
+they were still coming as its listener closed, the value is *censored*, a lower bound. While no endpoint is ready,
+kube-proxy falls back to serving, terminating ones (KEP-1669): what is routed then is meant to be, and no lag. Stray
+attempts after a silence that is long for this pod's traffic are a dead endpoint that the data plane keeps (LD914), and
+no lag either: no preStop outlasts them. The suggested preStop is the longest lag and a second, rounded up, and never
+below a floor.
 """
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 
 from lameduck.core.histogram import Histogram
-from lameduck.core.instants import SECOND
+from lameduck.core.instants import MILLISECOND, SECOND
 from lameduck.core.recording import Recording
 from lameduck.core.timeline import Event, Milestone, Observation, PodHistory
 
@@ -33,6 +35,12 @@ class Lag:
     by_pod: Mapping[str, int]
     censored: bool = False
     floor: int = FLOOR_BEHIND_KUBE_PROXY
+    by_node: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """The same as seen from each node that sent load, where there was more than one sender."""
+
+    def of_node(self, node: str) -> Lag:
+        """What one node saw."""
+        return Lag(self.by_node[node], self.censored, self.floor)
 
     def quantile(self, share: float) -> int | None:
         """The lag that this share of the terminations did not exceed."""
@@ -54,17 +62,40 @@ class Lag:
 SILENCE = 2 * SECOND
 """A gap this long, and ten times a pod's usual gap, ends its lag."""
 USUAL = 10
+ENOUGH = 300 * MILLISECOND
+"""A pod that listened this long after its last attempt was not cut short: more would have been seen."""
 
 
-def attempts(recording: Recording, *, each_request: bool = False) -> dict[str, list[int]]:
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """One agent's part of a recording: rows ``first`` to ``last`` (exclusive), sent from ``node``."""
+
+    node: str
+    first: int
+    last: int
+
+
+def attempts(
+    recording: Recording,
+    *,
+    each_request: bool = False,
+    served: bool = False,
+    first: int = 0,
+    last: int | None = None,
+) -> dict[str, list[int]]:
     """When each connection attempt routed to each pod began, in order. Reused connections are no attempts.
 
-    With ``each_request`` every request is one.
+    With ``each_request`` every request is one. With ``served`` the pod that answered stands for one that is not known
+    to have been chosen. ``first`` and ``last`` (exclusive) choose rows.
     """
     by_pod: dict[int, list[int]] = defaultdict(list)
-    for routed, nth, at in zip(recording.routed_to, recording.nth_on_connection, recording.actual_start, strict=True):
-        if routed and (nth <= 1 or each_request) and at:
-            by_pod[routed].append(at)
+    rows = slice(first, last)
+    chosen = recording.routed_to[rows]
+    if served:
+        chosen = array("H", (r or s for r, s in zip(chosen, recording.served_by[rows], strict=True)))
+    for pod, nth, at in zip(chosen, recording.nth_on_connection[rows], recording.actual_start[rows], strict=True):
+        if pod and (nth <= 1 or each_request) and at:
+            by_pod[pod].append(at)
     return {recording.names.texts[number]: sorted(times) for number, times in by_pod.items()}
 
 
@@ -107,22 +138,55 @@ def measure(
     recording: Recording,
     spans: Iterable[tuple[int, int]] = (),
     *,
-    censored: bool = False,
+    routes_known: bool = True,
+    tied: Mapping[str, Sequence[int]] | None = None,
+    senders: Sequence[Sender] = (),
     floor: int = FLOOR_BEHIND_KUBE_PROXY,
     each_request: bool = False,
 ) -> Lag:
     """The lag of every termination whose endpoint was seen to leave, ``spans`` of deliberate fallback left out.
 
     ``each_request``: a hop in front routes every request anew, so that those on reused connections count as well.
+    ``routes_known``: the recording names the pod of every attempt, also of one that was refused or swallowed; else who
+    answered stands for it, with the failed attempts of ``tied`` (instants by pod). ``senders`` are the parts of the
+    recording that came from different nodes.
     """
-    tried = attempts(recording, each_request=each_request)
-    meant = list(spans)
+    gone, meant = [pod for pod in pods if pod.terminated], list(spans)
+    how = {"each_request": each_request, "served": not routes_known}
+    tried = attempts(recording, **how)
+    for name, times in (tied or {}).items():
+        tried[name] = sorted([*tried.get(name, ()), *times])
+    lags, censored = _lags(gone, tried, meant)
+    by_node: dict[str, dict[str, int]] = {}
+    for node in sorted({sender.node for sender in senders}):
+        own: dict[str, list[int]] = defaultdict(list)
+        for part in senders:
+            if part.node == node:
+                seen = attempts(recording, **how, first=part.first, last=part.last)
+                for name, times in seen.items():
+                    own[name] += times
+        by_node[node] = _lags(gone, {name: sorted(times) for name, times in own.items()}, meant)[0]
+    return Lag(lags, censored and not routes_known, floor, by_node)
+
+
+def _lags(
+    pods: Iterable[PodHistory], tried: Mapping[str, Sequence[int]], meant: Sequence[tuple[int, int]]
+) -> tuple[dict[str, int], bool]:
+    """Each pod's lag, and whether any pod ended while attempts were still coming."""
     lags: dict[str, int] = {}
+    censored = False
     for pod in pods:
         not_ready = pod.at(Milestone.ENDPOINT_NOT_READY)
-        if not pod.terminated or not_ready is None or pod.name not in tried:
+        if not_ready is None or pod.name not in tried:
             continue
         last = last_routed(tried[pod.name], not_ready)
         if not any(start <= last and end >= not_ready for start, end in meant):
             lags[pod.name] = max(0, last - not_ready)
-    return Lag(lags, censored, floor)
+            censored |= _cut_short(pod, last)
+    return lags, censored
+
+
+def _cut_short(pod: PodHistory, last: int) -> bool:
+    """Whether it ended so soon after the last attempt that more may have come and found nobody."""
+    marks = [pod.marks[each] for each in (Milestone.LISTENER_CLOSED, Milestone.EXITED) if each in pod.marks]
+    return not marks or min(mark.at - mark.precision for mark in marks) - last < ENOUGH

@@ -145,11 +145,8 @@ class Proof:
                 "closed_idle": self.closed_idle,
             },
             "propagation_lag_ms": {
-                "p50": _ms(self.lag.quantile(0.5)),
-                "p95": _ms(self.lag.quantile(0.95)),
-                "max": _ms(self.lag.maximum),
-                "n": len(self.lag.by_pod),
-                "censored": self.lag.censored,
+                **_lag(self.lag),
+                "by_node": {node: _lag(self.lag.of_node(node)) for node in self.lag.by_node},
             },
             "suggested_pre_stop_seconds": self.suggested_pre_stop,
             "arithmetic": self.arithmetic,
@@ -166,6 +163,16 @@ def quantiles(histogram: Histogram) -> dict[str, float | int | None]:
         "p99": _ms(histogram.quantile(0.99)),
         "max": _ms(histogram.maximum if histogram.total else None),
         "n": histogram.total,
+    }
+
+
+def _lag(lag: Lag) -> dict[str, float | int | None]:
+    return {
+        "p50": _ms(lag.quantile(0.5)),
+        "p95": _ms(lag.quantile(0.95)),
+        "max": _ms(lag.maximum),
+        "n": len(lag.by_pod),
+        "censored": lag.censored,
     }
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lameduck.core import path
 from lameduck.core.exchange import Kind, Lane
 from lameduck.core.histogram import Histogram
 from lameduck.core.instants import SECOND
 from lameduck.core.join import Joined, join
-from lameduck.core.lag import fallback_spans, measure
+from lameduck.core.lag import FLOOR_BEHIND_KUBE_PROXY, Lag, Sender, fallback_spans, measure
 from lameduck.core.proof import (
     Gate,
     Proof,
@@ -39,6 +39,7 @@ from lameduck.core.windows import Window, Windows, exposed
 from lameduck.defects.diagnose import Cause, diagnose
 from lameduck.defects.evidence import gather
 from lameduck.defects.findings import of_failures, of_survivors
+from lameduck.defects.narrowing import narrow, tied
 
 FIRST_SECONDS = 2 * SECOND
 
@@ -69,17 +70,12 @@ def examine(run: Run) -> Judgement:
     windows = [window for pod in pods.values() if (window := exposed(pod, run.load_ended)) is not None]
     at_risk = Windows(windows)
     failed = [e for e in run.recording.failed_exchanges() if e.intended_start in counted and booked(e, run.stalls)]
-    via = path.parse(str(run.facts.details.get("via", "service")))
-    lag = measure(
-        pods.values(),
-        run.recording,
-        fallback_spans(run.observations),
-        censored=not _routes_known(run),
-        floor=via.floor,
-        each_request=via.kind is path.Kind.INGRESS,
-    )
+    lag = _lag(run, pods)
     evidence = gather(run.recording, pods, lag, baseline, at_risk, {**run.facts.details, **_timing(run)})
-    cases = join(failed, pods)
+    cases = narrow(join(failed, pods), evidence)
+    if not _routes_known(run):  # only now is it known whom the attempts that failed had met
+        lag = _lag(run, pods, tied(cases))
+        evidence = replace(evidence, lag=lag)
     hit = frozenset(pod.name for case in cases for pod in case.pods)
     findings = of_failures(cases, evidence, run.load_started)
     findings += of_survivors(evidence, findings)
@@ -131,6 +127,22 @@ def examine(run: Run) -> Judgement:
         run=run.meta,
     )
     return Judgement(proof, pods, [(case, diagnose(case, evidence)) for case in cases], at_risk, counted)
+
+
+def _lag(run: Run, pods: Mapping[str, PodHistory], more: Mapping[str, Sequence[int]] | None = None) -> Lag:
+    details = run.facts.details
+    via = path.parse(str(details.get("via", "service")))
+    senders = [Sender(each["node"], each["first"], each["last"]) for each in details.get("senders", ())]
+    return measure(
+        pods.values(),
+        run.recording,
+        fallback_spans(run.observations),
+        routes_known=_routes_known(run),
+        tied=more,
+        senders=senders if len(senders) > 1 else (),
+        floor=via.floor,
+        each_request=via.kind is path.Kind.INGRESS,
+    )
 
 
 def _routes_known(run: Run) -> bool:
