@@ -15,7 +15,7 @@ from lameduck.core.exchange import Kind, Lane
 from lameduck.core.histogram import Histogram
 from lameduck.core.instants import SECOND
 from lameduck.core.join import Joined, join
-from lameduck.core.lag import FLOOR_BEHIND_KUBE_PROXY, Lag, Sender, fallback_spans, measure
+from lameduck.core.lag import Lag, Sender, fallback_spans, measure
 from lameduck.core.proof import (
     Gate,
     Proof,
