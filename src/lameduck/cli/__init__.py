@@ -12,10 +12,11 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from lameduck import __version__
 from lameduck.cli.settings import layered
-from lameduck.core.errors import ExitCode, LameduckError
+from lameduck.core.errors import ExitCode, LameduckError, UsageError
 
 COMMANDS = {
     "lint": "find what makes a rollout lose requests, in manifests, Dockerfiles and start scripts",
@@ -35,10 +36,22 @@ COMMANDS = {
 """Every command and its line in the help; the module of the same name has the rest."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line: what is wrong, what was perhaps meant, where to look."""
+
+    def error(self, message: str) -> NoReturn:
+        from difflib import get_close_matches
+
+        unknown = message.rpartition("unrecognized arguments: ")[2].split("=")[0].split()
+        near = get_close_matches(unknown[0], self._option_string_actions, n=1) if unknown else []
+        meant = f" (did you mean {near[0]}?)" if near and "unrecognized" in message else ""
+        raise UsageError(f"{message}{meant}; '{self.prog} --help' has every option")
+
+
 def command_parser(name: str) -> argparse.ArgumentParser:
     """The parser of one command, with ``run`` set to the function that does it."""
     module = import_module(f"lameduck.cli.{name}")
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"lameduck {name}",
         description=module.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

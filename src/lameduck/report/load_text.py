@@ -121,7 +121,11 @@ def _facts(summary: LoadSummary, asked: Sequence[int]) -> Table:
         f"p99 {precise(delay.quantile(0.99) or 0)}, max {precise(delay.maximum)}" if delay.total else "nothing was sent"
     )
     longest = max((stall.length for stall in summary.stalls), default=0)
-    stalls = f" · {len(summary.stalls)} own stalls, longest {human(longest)}" if longest else ""
+    stalls = (
+        f" · {len(summary.stalls)} own stall{'s' * (len(summary.stalls) != 1)}, longest {human(longest)}"
+        if longest
+        else ""
+    )
     table.add_row("start delay", own + stalls)
     if summary.not_sent or summary.excused:
         table.add_row("not counted", f"{summary.not_sent:,} not sent, {summary.excused:,} timed out within own stalls")
