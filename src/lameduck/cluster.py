@@ -15,7 +15,7 @@ from lameduck.core.recording import Recording
 from lameduck.core.run import ClusterFacts
 from lameduck.core.timeline import Observation
 
-__all__ = ["Attributing", "Cluster", "ClusterFacts", "Dialer", "Observer", "PodView", "Route"]
+__all__ = ["Attributing", "Cluster", "ClusterFacts", "Dialer", "Holding", "Observer", "PodView", "Route"]
 
 Observer = Callable[[Observation], None]
 
@@ -47,6 +47,15 @@ class Attributing(Protocol):
 
     def attribute(self, recording: Recording) -> None:
         """Fill in ``routed_to``, called once after the load has ended."""
+        ...
+
+
+@runtime_checkable
+class Holding(Protocol):
+    """A dialer of a hop, which keeps connections to the pods that are not the engine's."""
+
+    def kept_open(self, pod: str) -> int:
+        """How many connections the hop holds to a pod now."""
         ...
 
 

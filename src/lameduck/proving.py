@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lameduck import __version__
-from lameduck.cluster import Attributing, Cluster, ClusterFacts, Observer, PodView
+from lameduck.cluster import Attributing, Cluster, ClusterFacts, Holding, Observer, PodView
 from lameduck.core.errors import EnvironmentFault
 from lameduck.core.instants import SECOND, to_seconds
 from lameduck.core.plan import Plan
@@ -133,16 +133,24 @@ class _Proving:
         self.about = {"lameduck": __version__, "python": sys.version.split()[0], "folder": str(folder), **about}
         self.state = _State(plan, Recording())
         self.engine: Engine | None = None
+        self.hop: Holding | None = None
         self.writer: RunWriter | None = None
 
     def observe(self, seen: Observation) -> None:
         """Take in one observation; at a pod's deletion, note how many kept-alive connections it holds."""
         self._keep(seen)
         if seen.what is Milestone.DELETION_REQUESTED and self.engine is not None:
-            held = self.engine.open_connections()
-            if not held[""]:  # else some connection's pod is unknown, and it may be this one
-                detail = {"kept_open": held[seen.subject]}
+            count = self._kept_open(self.engine, seen.subject)
+            if count is not None:
+                detail = {"kept_open": count}
                 self._keep(Observation(seen.at, Event.POD_FACT, seen.subject, source="engine", detail=detail))
+
+    def _kept_open(self, engine: Engine, pod: str) -> int | None:
+        """Kept-alive connections to a pod, the hop's own where there is one; None where that cannot be known."""
+        if self.hop is not None:
+            return self.hop.kept_open(pod)
+        held = engine.open_connections()
+        return None if held[""] else held[pod]  # some connection's pod is unknown, and it may be this one
 
     def _keep(self, seen: Observation) -> None:
         self.state.observations.append(seen)
@@ -202,6 +210,7 @@ class _Proving:
         """Load on, baseline, disruptions, tail, load off."""
         state = self.state
         dialer = self.cluster.dialer()
+        self.hop = dialer if isinstance(dialer, Holding) else None
         self.engine = Engine(self.plan.traffic, dialer, host=facts.host or facts.name, secrets=self.secrets)
         state.recording = self.engine.recording
         state.started = self.clock()

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lameduck.core.errors import EnvironmentFault, UsageError
-from lameduck.core.exchange import Failure, Kind, Lane, Stage
+from lameduck.core.exchange import Behind, Failure, Kind, Lane, Stage
 from lameduck.core.plan import (
     ArrivalProcess,
     BodyExpectation,
@@ -46,7 +46,7 @@ COMMIT_EVERY = 0.5
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL);
-CREATE TABLE failure (id INTEGER PRIMARY KEY, stage TEXT, kind TEXT, errno INTEGER, detail TEXT);
+CREATE TABLE failure (id INTEGER PRIMARY KEY, stage TEXT, kind TEXT, errno INTEGER, detail TEXT, behind TEXT);
 CREATE TABLE chunk (id INTEGER PRIMARY KEY, rows INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE TABLE failed (
   seq INTEGER PRIMARY KEY, lane TEXT, stage TEXT, kind TEXT, errno INTEGER, detail TEXT, status INTEGER,
@@ -182,9 +182,9 @@ class RunWriter:
             "INSERT INTO name VALUES (?, ?)", ((n, names[n]) for n in range(self._names, last_name))
         )
         self._database.executemany(
-            "INSERT INTO failure VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO failure VALUES (?, ?, ?, ?, ?, ?)",
             (
-                (n, f.stage.value, f.kind.value, f.errno, f.detail)
+                (n, f.stage.value, f.kind.value, f.errno, f.detail, json.dumps(asdict(f.behind)) if f.behind else "")
                 for n in range(max(self._failures, 1), last_failure)
                 if (f := failures[n]) is not None
             ),
@@ -342,11 +342,19 @@ def _what(name: str) -> Milestone | Event:
     return Milestone(name) if name in set(Milestone) else Event(name)
 
 
+def _behind(told: str = "") -> Behind | None:
+    """What a hop met, as it was stored; runs of earlier versions have none."""
+    if not told:
+        return None
+    told_as = json.loads(told)
+    return Behind(**{**told_as, "stage": Stage(told_as["stage"]), "kind": Kind(told_as["kind"])})
+
+
 def _read_recording(database: sqlite3.Connection) -> Recording:
     recording = Recording()
     recording.names = Names.of(text for (text,) in database.execute("SELECT text FROM name ORDER BY id"))
-    for _, stage, kind, errno, detail in database.execute("SELECT * FROM failure ORDER BY id"):
-        recording.failures.append(Failure(Stage(stage), Kind(kind), errno, detail))
+    for _, stage, kind, errno, detail, *more in database.execute("SELECT * FROM failure ORDER BY id"):
+        recording.failures.append(Failure(Stage(stage), Kind(kind), errno, detail, _behind(*more)))
     order = array("I")
     parts: list[list[array[Any]]] = []
     for rows, data in database.execute("SELECT rows, data FROM chunk ORDER BY id"):

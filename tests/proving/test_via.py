@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.proving.brisk import BACKLOG, causes, proved, zoo
+from tests.proving.brisk import BACKLOG, BRISK, causes, proved, zoo
 
 from lameduck.core.exchange import Lane
 from lameduck.core.instants import SECOND
 from lameduck.core.path import Kind, Via
+from lameduck.core.plan import RequestShape
 from lameduck.core.proof import Verdict
 
 pytestmark = [pytest.mark.rollout, pytest.mark.timeout(120)]
 
+CUT = {("LD803", "LD907"), ("LD803", "LD902"), ("LD912", "LD907")}
+"""A request in hand on a new connection of the ingress as the pod's process ended."""
 NEW = {"lanes": ((Lane.NEW, 1.0),)}
 
 
@@ -30,3 +34,43 @@ def test_c73_a_slow_load_balancer_asks_for_a_pre_stop_of_its_own(tmp_path: Path)
     assert (short.verdict, causes(short) - BACKLOG) == (Verdict.FAILED, {("LD109", "LD901")})
     mended = proved(tmp_path / "c", *zoo("drains"), **slow, pre_stop_sleep=5)
     assert (mended.verdict, mended.failed, mended.suggested_pre_stop) == (Verdict.PROVEN, 0, 5)
+
+
+INGRESS = {"via": Via(Kind.INGRESS)}
+
+
+def test_behind_an_ingress_a_refusal_is_a_502_and_silence_a_time_out_both_for_want_of_a_delay(tmp_path: Path) -> None:
+    bare = proved(tmp_path / "a", *zoo("exits"), **INGRESS, replicas=3)
+    assert bare.verdict is Verdict.FAILED
+    assert causes(bare) - CUT == {("LD101", "LD901"), ("LD101", "LD907")}
+    assert set(bare.failures_by_kind) == {"timeout", "bad_status"}
+    assert set(bare.failures_by_stage) == {"await", "validate"}
+    assert bare.lag.maximum is not None
+    assert SECOND < bare.lag.maximum < 2.3 * SECOND  # the throttle's 2 s, not kube-proxy's one
+    assert bare.suggested_pre_stop == 4
+    mended = proved(tmp_path / "b", *zoo("drains"), **INGRESS, replicas=3, pre_stop_sleep=4)
+    assert (mended.verdict, mended.failed) == (Verdict.PROVEN, 0)
+    assert next(gate for gate in mended.gates if gate.name == "every termination was under load").held
+
+
+def test_an_ingress_has_no_last_resort_so_one_replica_leaves_nobody(tmp_path: Path) -> None:
+    slow_start = replace(BRISK, start=(2_500, 2_500, 2_500))
+    one = {"replicas": 1, "max_surge": 0, "max_unavailable": 1, "pre_stop_sleep": 5, "timings": slow_start}
+    proof = proved(tmp_path, *zoo("drains"), **INGRESS, **one)
+    assert (proof.verdict, causes(proof)) == (Verdict.FAILED, {("LD202", "LD907")})
+    assert set(proof.failures_by_kind) == {"bad_status"}
+
+
+@pytest.mark.parametrize(("method", "masked"), [("GET", True), ("POST", False)])
+def test_c77_what_an_ingress_tries_again_is_not_lost_and_yet_said(tmp_path: Path, method: str, masked: bool) -> None:
+    """A server that ends kept-alive connections unannounced: the ingress repeats a GET, and must not repeat a POST."""
+    traffic = {"requests": (RequestShape(method=method, path="/5"),), "rate": 60.0, "duration": 3 * SECOND}
+    proof = proved(tmp_path, *zoo("drops-the-second"), **INGRESS, rollouts=0, traffic=traffic)
+    if masked:
+        assert (proof.verdict, proof.failed, causes(proof)) == (Verdict.INCONCLUSIVE, 0, set())
+        assert proof.masked > 20
+        assert "masked, not mended" in proof.sentence
+    else:
+        assert (proof.verdict, proof.masked) == (Verdict.FAILED, 0)
+        assert causes(proof) == {("LD605", "LD907")}
+        assert set(proof.failures_by_kind) == {"bad_status"}

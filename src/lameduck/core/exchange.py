@@ -52,16 +52,33 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Behind:
+    """What a hop between client and pod met when it passed the request on, by the hop's own word."""
+
+    stage: Stage
+    kind: Kind
+    reused: bool = False
+    """The hop had used its connection to the pod before."""
+    idle: int = 0
+    """For how long nothing had been on that connection (ns, to the millisecond); 0 for a new one."""
+    after: int = 0
+    """How long after the exchange's start the hop began a second try (ns, to the millisecond); 0 for the first."""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Why an exchange failed, as data.
 
     ``errno`` is 0 where the kernel named none; ``detail`` is a short text for people, without any header or body.
+    ``behind`` is there only where a hop said what it met.
     """
 
     stage: Stage
     kind: Kind
     errno: int = 0
     detail: str = ""
+    behind: Behind | None = None
 
 
 @dataclass(frozen=True, slots=True)

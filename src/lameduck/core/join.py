@@ -71,10 +71,15 @@ def _join(exchange: Exchange, pods: Mapping[str, PodHistory], by_ip: Mapping[str
     peer = by_ip.get(exchange.peer.rpartition(":")[0])
     if peer is not None:
         return Joined(exchange, (peer,), Tie.PEER)
-    if exchange.failure is not None and exchange.failure.detail == NO_ENDPOINT:
+    if NO_ENDPOINT in _details(exchange):
         return Joined(exchange, (), Tie.NO_ENDPOINT)
     at = exchange.connected or exchange.actual_start or exchange.intended_start
     return Joined(exchange, tuple(pod for pod in pods.values() if _possible(pod, at)), Tie.CANDIDATES)
+
+
+def _details(exchange: Exchange) -> tuple[str, ...]:
+    failure = exchange.failure
+    return () if failure is None else (failure.detail, failure.behind.detail if failure.behind else "")
 
 
 def _possible(pod: PodHistory, at: int) -> bool:

@@ -105,6 +105,8 @@ class Proof:
     stalls: Sequence[Stall]
     not_sent: int
     closed_idle: int
+    masked: int = 0
+    """Requests that a hop in front sent a second time, so that the client saw no failure."""
     rollout_times: Sequence[int] = ()
     """How long each completed rollout took (ns), until its last old pod was gone."""
     disruption: str = "rollout"
@@ -121,6 +123,7 @@ class Proof:
             "requests": self.requests,
             "exposed_requests": self.exposed_requests,
             "failed": self.failed,
+            "masked_by_retries": self.masked,
             "upper_bound_95": self.upper_bound,
             "upper_bound_95_terminations": self.upper_bound_terminations,
             "disruption": self.disruption,
@@ -295,19 +298,21 @@ def sentence(
     terminations: int,
     lanes: Iterable[Lane],
     disruption: str,
+    masked: int = 0,
 ) -> str:
-    """The verdict as one sentence, with both bounds, the lanes and the disruption's name."""
+    """The verdict as one sentence, with both bounds, the lanes, the disruption's name, and what retries masked."""
     how = " and ".join({Lane.NEW: "new", Lane.REUSE: "kept-alive"}[lane] for lane in lanes) + " connections"
     pods = f"{terminations} pod termination{'s' * (terminations != 1)}"
     if verdict is Verdict.FAILED:
         return f"{failed:,} of {requests:,} requests were lost ({disruption}, {how}, {pods})"
+    hidden = f"; {masked:,} more would have been but for a hop's retry: masked, not mended" if masked else ""
     bound, bound_pods = upper_bound(0, exposed), upper_bound(0, terminations)
     if verdict is Verdict.PROVEN:
         return (
             f"0 of {exposed:,} requests in exposed windows were lost ({disruption}, {how}, {pods}); at 95 % confidence "
-            f"that leaves at most {_rate(bound)} of requests and {bound_pods:.0%} of terminations"
+            f"that leaves at most {_rate(bound)} of requests and {bound_pods:.0%} of terminations{hidden}"
         )
-    return f"0 of {requests:,} requests were lost, but that proves nothing yet ({disruption}, {how}, {pods})"
+    return f"0 of {requests:,} requests were lost, but that proves nothing yet ({disruption}, {how}, {pods}){hidden}"
 
 
 def _rate(share: float) -> str:

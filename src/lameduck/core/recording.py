@@ -38,6 +38,8 @@ COLUMNS = (
 
 CLOSE_ANNOUNCED = 1
 """Bit of `flags`: the answer said ``Connection: close`` unasked."""
+RETRIED = 2
+"""Bit of `flags`: a hop in front of the pods sent the request a second time, so that a first failure was masked."""
 
 
 class Names:

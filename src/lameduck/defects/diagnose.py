@@ -1,7 +1,9 @@
 """Why each request was lost: the ordered table of docs/verdict.md, "Which evidence decides".
 
 Law: the first rule that matches decides, and a rule matches only on evidence; where a pod is one of several candidates
-the cause is decided only if every candidate gives the same one. What no rule explains is LD999, with what is missing.
+the cause is decided only if every candidate gives the same one. What a hop in front says it met at the pod is judged in
+place of what the client saw: an error answer that the hop made of it is LD907, with the same defect behind it. What no
+rule explains is LD999, with what is missing.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from lameduck.core.exchange import Exchange, Kind, Stage
+from lameduck.core.exchange import Behind, Exchange, Failure, Kind, Stage
 from lameduck.core.finding import Confidence
 from lameduck.core.instants import MILLISECOND, SECOND, human
 from lameduck.core.join import Joined, Tie, stage_of_life
@@ -38,16 +40,53 @@ class Cause:
     confidence: Confidence = Confidence.CERTAIN
 
 
+BROKEN_BEFORE = Cause("LD915", "LD915", "failures of this kind were there, as often, before anything was disrupted")
+
 Rule = Callable[[Joined, PodHistory, Evidence], Cause | None]
 
 
 def diagnose(case: Joined, evidence: Evidence) -> Cause:
     """The cause of one failed exchange."""
+    failure = case.exchange.failure
+    if failure is None or failure.behind is None:
+        return _diagnose(case, evidence)
+    met = _behind(case, failure.behind)
+    if _steady_race(met) is None and evidence.broken_before(case.exchange):
+        return BROKEN_BEFORE
+    cause = _diagnose(met, evidence)
+    if cause.code == "LD999":
+        return cause
+    because = f"the hop's own connection to the pod: {cause.because}"
+    if failure.kind is not Kind.BAD_STATUS:
+        return replace(cause, because=because)
+    return Cause(cause.code, "LD915" if cause.symptom == "LD915" else "LD907", because, cause.confidence)
+
+
+def _behind(case: Joined, met: Behind) -> Joined:
+    """The same case as the hop saw it."""
+    exchange = case.exchange
+    start = (exchange.actual_start or exchange.intended_start) + met.after
+    seen = replace(
+        exchange,
+        actual_start=start,
+        failure=Failure(met.stage, met.kind, detail=met.detail),
+        connected=None if met.stage is Stage.CONNECT else start,
+        sent=exchange.sent if met.stage in {Stage.AWAIT, Stage.READ} else None,
+        first_byte=exchange.first_byte if met.stage is Stage.READ else None,
+        nth_on_connection=2 if met.reused else 1,
+        idle=met.idle,
+        local_port=0,
+        status=0,
+    )
+    return replace(case, exchange=seen)
+
+
+def _diagnose(case: Joined, evidence: Evidence) -> Cause:
     exchange = case.exchange
     if (race := _steady_race(case)) is not None:
         return race
     if evidence.broken_before(exchange) or case.judged_at in evidence.baseline:
-        return Cause("LD915", "LD915", "failures of this kind were there, as often, before anything was disrupted")
+        return BROKEN_BEFORE
     if case.tie is Tie.NO_ENDPOINT:
         return _no_endpoint(case, evidence)
     causes = [_first(case, pod, evidence) for pod in case.pods]

@@ -153,16 +153,17 @@ def fix_for(code: str, facts: Mapping[str, Any]) -> Fix | None:
 
 def of_survivors(evidence: Evidence, failures: Sequence[Finding]) -> list[Finding]:
     """What lost nothing here and is still worth saying: SIGKILL at the end of grace, a lag past the preStop."""
-    told = any(finding.symptom in {"LD903", "LD904"} for finding in failures)
-    found = [None if told else _killed_unharmed(evidence), _lag_past_pre_stop(evidence), _waits_too_long(evidence)]
+    found = [_killed_unharmed(evidence, failures), _lag_past_pre_stop(evidence), _waits_too_long(evidence)]
     return [finding for finding in found if finding is not None]
 
 
-def _killed_unharmed(evidence: Evidence) -> Finding | None:
+def _killed_unharmed(evidence: Evidence, failures: Sequence[Finding]) -> Finding | None:
     killed = [pod for pod in evidence.pods.values() if Milestone.KILLED in pod.marks]
     if not killed:
         return None
     cause = of_kill(killed[0], evidence)
+    if any(finding.symptom in {"LD903", "LD904"} or finding.defect.code == cause.code for finding in failures):
+        return None
     why = "had begun to stop" if cause.symptom == "LD904" else "never reacted to the stop signal"
     return Finding(
         defect=defect(cause.code),

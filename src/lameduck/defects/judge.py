@@ -31,7 +31,7 @@ from lameduck.core.proof import (
     sight_gate,
     tally,
 )
-from lameduck.core.recording import LANES, Recording
+from lameduck.core.recording import LANES, RETRIED, Recording
 from lameduck.core.run import Run
 from lameduck.core.statistics import upper_bound
 from lameduck.core.timeline import Event, Milestone, PodHistory, fold
@@ -87,6 +87,7 @@ def examine(run: Run) -> Judgement:
     by_lane = _by_lane(run.recording, counted)
     n_exposed = sum(start in at_risk and start in counted for start in run.recording.intended_start)
     rollouts_done = sum(seen.what is Event.DISRUPTION_COMPLETED for seen in run.observations)
+    masked = _masked(run.recording, counted)
     failed_exposed = sum(e.intended_start in at_risk for e in failed)
     proof = Proof(
         verdict=verdict,
@@ -98,6 +99,7 @@ def examine(run: Run) -> Judgement:
             terminations=len(terminations),
             lanes=[lane for lane, _ in run.plan.traffic.lanes],
             disruption=_disruption(run, rollouts_done),
+            masked=masked,
         ),
         requests=sum(by_lane.values()),
         exposed_requests=n_exposed,
@@ -121,6 +123,7 @@ def examine(run: Run) -> Judgement:
         stalls=run.stalls,
         not_sent=_unsent(run.recording, counted),
         closed_idle=run.recording.closed_idle,
+        masked=masked,
         rollout_times=_rollout_times(run),
         disruption=run.plan.disruption.kind.value,
         notes=run.facts.notes,
@@ -142,6 +145,14 @@ def _lag(run: Run, pods: Mapping[str, PodHistory], more: Mapping[str, Sequence[i
         senders=senders if len(senders) > 1 else (),
         floor=via.floor,
         each_request=via.kind is path.Kind.INGRESS,
+    )
+
+
+def _masked(recording: Recording, counted: Window) -> int:
+    """Requests that went well only since a hop sent them again."""
+    return sum(
+        bool(flags & RETRIED) and not failure and start in counted
+        for flags, failure, start in zip(recording.flags, recording.failure, recording.intended_start, strict=True)
     )
 
 

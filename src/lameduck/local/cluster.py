@@ -23,6 +23,7 @@ from lameduck.core.instants import MILLISECOND, SECOND, human
 from lameduck.core.timeline import Event, Observation
 from lameduck.local import relay
 from lameduck.local.doorway import Doorway
+from lameduck.local.hop import Hop
 from lameduck.local.kubelet import KubeletPod
 from lameduck.local.link import Zygote
 from lameduck.local.node import NodeTable
@@ -58,6 +59,7 @@ class LocalCluster:
         self._ports = PortChoice(spec.port, int(said) if said.isdigit() else DEFAULT_PORT)
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._doorway: Doorway | None = None
+        self._hop = Hop(self._backend) if spec.via.kind is path.Kind.INGRESS else None
         self._addresses = 0
         self._ways_out: tuple[relay.Reach, ...] = ()
         self._hosts = ""
@@ -93,12 +95,15 @@ class LocalCluster:
             deadline.cancel()
         self._started = True
         await self._until_routed()
-        self._doorway = await Doorway.open(self._node)
+        if self._hop is not None:
+            await self._open_hop(self._hop)
+        else:
+            self._doorway = await Doorway.open(self._node)
         return self._facts()
 
     def dialer(self) -> Dialer:
-        """Goes by the node's table, connection by connection."""
-        return self._node
+        """Goes by the table, connection by connection; or to the ingress, which does so request by request."""
+        return self._hop or self._node
 
     def pods(self) -> tuple[PodView, ...]:
         """The pods as they are now, oldest first."""
@@ -127,6 +132,8 @@ class LocalCluster:
         self._node.stop()
         if self._doorway is not None:
             await self._doorway.close()
+        if self._hop is not None:
+            await self._hop.stop()
         for pod in [*self._pods.values(), *self._dead.values()]:
             pod.close()
         await self._zygote.stop()
@@ -152,8 +159,13 @@ class LocalCluster:
     def gone(self, pod: KubeletPod) -> None:
         """The object is gone; its address lingers."""
         self._dead[pod.name] = self._pods.pop(pod.name)
-        self._later(_LINGER + self._pace, lambda: self._dead.pop(pod.name).close())
+        self._later(_LINGER + self._pace, lambda: self._bury(pod.name))
         self._control(rolling.Gone(pod.name))
+
+    def _bury(self, name: str) -> None:
+        if self._hop is not None:
+            self._hop.forget(name)
+        self._dead.pop(name).close()
 
     def heard(self, pod: KubeletPod) -> None:
         """Somebody listens: it may settle which port is the container's."""
@@ -273,10 +285,15 @@ class LocalCluster:
             if not routed.done() and len(self._node.pods) >= self._spec.replicas:
                 routed.set_result(None)
 
-        self._node.changed = look
+        self._node.on_change.append(look)
         look()
         await routed
-        self._node.changed = lambda: None
+        self._node.on_change.remove(look)
+
+    async def _open_hop(self, hop: Hop) -> None:
+        await hop.start()
+        hop.route(self._node.backends)
+        self._node.on_change.append(lambda: hop.route(self._node.backends))
 
     def _done(self, result: bool) -> None:
         if self._wait is not None and not self._wait.done():
@@ -361,7 +378,7 @@ class LocalCluster:
             grace=spec.grace,
             pre_stop=str(hook) if hook else "",
             pre_stop_delay=spec.pre_stop_sleep * SECOND if spec.pre_stop_sleep else 0,
-            address=self._doorway.address if self._doorway else "",
+            address=self._hop.address if self._hop else self._doorway.address if self._doorway else "",
             notes=tuple(self._notes),
             details={
                 "command": list(spec.command),

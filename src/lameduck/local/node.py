@@ -54,7 +54,7 @@ class NodeTable:
         self._choice = random.Random(seed)  # of its own: the load's pace must not change the pods' delays
         self._timer = Timer(clock, lambda: self.feed(endpoints.Tick()))
         self._table: tuple[Backend, ...] = ()
-        self.changed: Callable[[], None] = lambda: None
+        self.on_change: list[Callable[[], None]] = []
         """Called after a table came into force."""
 
     def __repr__(self) -> str:
@@ -64,6 +64,11 @@ class NodeTable:
     def pods(self) -> tuple[str, ...]:
         """The pods that get new connections now."""
         return tuple(backend.name for backend in self._table)
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """The same, as they can be dialled."""
+        return self._table
 
     def feed(self, event: endpoints.Event) -> None:
         """The EndpointSlice changed, or time has passed."""
@@ -76,7 +81,8 @@ class NodeTable:
                 self._observe(Observation(self._clock(), Event.ROUTES_CHANGED, "node", source="local", detail=detail))
         self._timer.set(path.due(self._state))
         if effects:
-            self.changed()
+            for call in list(self.on_change):
+                call()
 
     def dial(self) -> Route:
         """The route of the next connection: any endpoint of the table in force, or none if it is empty."""

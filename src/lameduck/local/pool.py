@@ -55,6 +55,15 @@ class SocketPool:
             self.fill()
         return taken
 
+    def hand_over(self, count: int) -> list[int]:
+        """Up to so many descriptors, only what is there: for another process. It asks for more like `take`."""
+        if not self._ready:
+            self._want = min(_MOST, self._want * 2)
+        given = [self._ready.popleft() for _ in range(min(count, len(self._ready)))]
+        if (len(self._ready) + self._asked) * 2 <= self._want:
+            self.fill()
+        return given
+
     def close(self) -> None:
         """Give all back."""
         while self._ready:

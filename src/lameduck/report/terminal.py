@@ -91,6 +91,8 @@ def _rows(proof: Proof) -> Iterable[tuple[str, str, str]]:
         )
     if proof.arithmetic:
         yield "suggested", "", proof.arithmetic
+    if proof.masked:
+        yield "masked", f"{proof.masked:,}", "sent twice by a hop in front: lost by whoever retries not, such as a POST"
     if proof.closed_idle:
         yield "closed idle", f"{proof.closed_idle:,}", "kept-alive connections found closed before reuse: not failures"
 

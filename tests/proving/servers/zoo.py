@@ -46,7 +46,11 @@ def serve(connection):
         try:
             if behaviour == "closes-idle":
                 connection.settimeout(0.2)
+            first = True
             while request := read(connection):
+                if behaviour == "drops-the-second" and not first:
+                    return
+                first = False
                 busy.add(connection)
                 if behaviour == "hangs" and stopping.is_set():
                     time.sleep(3600)

@@ -1,0 +1,73 @@
+"""What a hop met at the pod is judged in place of what the client saw."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.diagnosis.test_diagnose import OTHER, QUIET_EXIT, hook, shell
+from tests.diagnosis.worlds import fine, going, lost, run_of, steady
+
+from lameduck.core.exchange import Behind, Exchange, Kind, Stage
+from lameduck.core.join import NO_ENDPOINT
+from lameduck.core.timeline import Observation
+from lameduck.defects.judge import judge
+
+
+def through(exchange: Exchange, stage: str, kind: str, *, reused: bool = False, after: int = 0) -> Exchange:
+    """The same failure with what the hop met behind it; ``after`` in ms."""
+    assert exchange.failure is not None
+    detail = "" if exchange.routed_to else NO_ENDPOINT
+    behind = Behind(Stage(stage), Kind(kind), reused, 0, after * 1_000_000, detail)
+    return replace(exchange, failure=replace(exchange.failure, detail="", behind=behind))
+
+
+def gateway(ms: float, *, after: float = 1, pod: str = "old") -> Exchange:
+    """A 502 that the client got."""
+    return lost(ms, "bad_status", "validate", status=502, after=after, pod=pod, first_byte=ms + after)
+
+
+CUT = lost(55, "bad_status", "validate", status=502, after=10, sent=56, first_byte=65)
+ROWS = {
+    "refused by a pod that had stopped": (QUIET_EXIT, through(gateway(100), "connect", "refused"), ("LD101", "LD907")),
+    "refused after a preStop that was too short": (
+        hook(1_000), through(gateway(1_060), "connect", "refused"), ("LD109", "LD907")),
+    "swallowed: the client's own time-out": (
+        QUIET_EXIT, through(lost(900, "timeout", "await", after=5_000), "connect", "timeout"), ("LD101", "LD901")),
+    "cut in hand by an exit": (QUIET_EXIT, through(CUT, "await", "closed"), ("LD803", "LD907")),
+    "cut by SIGKILL behind a shell": (
+        going(details=shell(), exited=6_010, killed=6_000, gone=6_900),
+        through(gateway(5_990, after=20), "await", "closed"), ("LD401", "LD907")),
+    "a reused connection that a healthy pod had ended": (
+        going(exited=60), through(gateway(100, pod="other"), "await", "closed", reused=True), ("LD605", "LD907")),
+    "nobody to send it to": (QUIET_EXIT, through(gateway(100, pod=""), "connect", "refused"), ("LD202", "LD907")),
+    "a second try is judged when it was made, not when the request began": (
+        QUIET_EXIT, through(gateway(-8, after=25), "connect", "refused", after=24), ("LD101", "LD907")),
+    "a refusal by a pod that lives on stays unexplained": (
+        QUIET_EXIT, through(gateway(100, pod="other"), "connect", "refused"), ("LD999", "LD999")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+def test_what_decides(row: tuple[list[Observation], Exchange, tuple[str, str]]) -> None:
+    world, exchange, expected = row
+    run = run_of([*world, *OTHER], [*steady(20_000), exchange])
+    found = [f for f in judge(run).findings if f.symptom != "LD911" and f.count]
+    assert [(f.defect.code, f.symptom) for f in found] == [expected]
+
+
+def test_the_finding_says_that_it_is_the_hops_own_connection() -> None:
+    run = run_of([*QUIET_EXIT, *OTHER], [*steady(20_000), through(gateway(100), "connect", "refused")])
+    (finding,) = [f for f in judge(run).findings if f.symptom == "LD907"]
+    assert finding.evidence[1] == "the hop's own connection to the pod: no preStop delayed the stop signal"
+    assert finding.fix is not None
+
+
+def test_what_a_retry_masked_is_counted_and_said() -> None:
+    run = run_of([*QUIET_EXIT, *OTHER], [*steady(20_000), fine(100)])
+    clean = judge(run)
+    assert clean.masked == 0
+    run.recording.flags[-1] |= 2
+    masked = judge(run)
+    assert (masked.masked, masked.failed, masked.as_dict()["masked_by_retries"]) == (1, 0, 1)
+    assert masked.sentence == f"{clean.sentence}; 1 more would have been but for a hop's retry: masked, not mended"
