@@ -40,7 +40,10 @@ INGRESS = {"via": Via(Kind.INGRESS)}
 
 
 def test_behind_an_ingress_a_refusal_is_a_502_and_silence_a_time_out_both_for_want_of_a_delay(tmp_path: Path) -> None:
-    bare = proved(tmp_path / "a", *zoo("exits"), **INGRESS, replicas=3)
+    slow_start = replace(
+        BRISK, start=(800, 800, 800)
+    )  # by the first new pod the throttle is over, for the next it is not
+    bare = proved(tmp_path / "a", *zoo("exits"), **INGRESS, timings=slow_start)
     assert bare.verdict is Verdict.FAILED
     assert causes(bare) - CUT == {("LD101", "LD901"), ("LD101", "LD907")}
     assert set(bare.failures_by_kind) == {"timeout", "bad_status"}
@@ -48,7 +51,7 @@ def test_behind_an_ingress_a_refusal_is_a_502_and_silence_a_time_out_both_for_wa
     assert bare.lag.maximum is not None
     assert SECOND < bare.lag.maximum < 2.3 * SECOND  # the throttle's 2 s, not kube-proxy's one
     assert bare.suggested_pre_stop == 4
-    mended = proved(tmp_path / "b", *zoo("drains"), **INGRESS, replicas=3, pre_stop_sleep=4)
+    mended = proved(tmp_path / "b", *zoo("drains"), **INGRESS, timings=slow_start, pre_stop_sleep=4)
     assert (mended.verdict, mended.failed) == (Verdict.PROVEN, 0)
     assert next(gate for gate in mended.gates if gate.name == "every termination was under load").held
 
