@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = _chosen(arguments.act)
     if missing := acts.missing():
         what = ", ".join(missing)
-        raise EnvironmentFault(f"the demo needs {what}; install the extra: pip install 'lameduck[demo]'")
+        raise EnvironmentFault(f"the demo needs {what}; pip install 'lameduck[demo]' lameduck-pod")
     played = [(act, _play(act, console, quiet=arguments.quiet)) for act in chosen]
     console.rule("the story", style="dim")
     console.print(comparison([(f"{act.number}. {act.title}", proof) for act, proof in played]))
@@ -105,7 +105,7 @@ def _prove(act: Act, *, quiet: bool) -> Proof:
         ready_path=READY_PATH,
         grace=act.grace_seconds * SECOND,
         pre_stop_sleep=act.pre_stop_sleep_seconds or None,
-        env=environment(),
+        env=environment(act),
     )
 
     def cluster(observe: Any, folder: Path) -> LocalCluster:

@@ -13,8 +13,9 @@ Fix and its safety
     drain sidecar of lameduck inject --sidecar.
 
 When not to care
-    A server that keeps accepting for a while after the stop signal by itself (Traefik's requestAcceptGraceTimeout),
-    or a pod that serves nobody.
+    A server that keeps accepting for a while after the stop signal by itself (Traefik's requestAcceptGraceTimeout;
+    lameduck-pod's layer inside, which is seen here by a LAMEDUCK_LEAST, QUIET, MOST or GRACE variable), or a pod that
+    serves nobody.
 
 Evidence
     Pod lifecycle, Kubernetes documentation; kubernetes/kubernetes issues 43576 and 86280. Native sleep: KEP-3960,
@@ -85,6 +86,9 @@ DEFECT = Defect(
     Severity.ERROR,
 )
 
+LAYER_VARIABLES = ("LAMEDUCK_LEAST", "LAMEDUCK_QUIET", "LAMEDUCK_MOST", "LAMEDUCK_GRACE")
+"""Whoever sets one has the lame-duck layer inside; its defaults alone cannot be seen from here."""
+
 
 def proof_fix(facts: Mapping[str, Any]) -> Fix | None:
     """preStop sleep and the grace that fits; facts: ``pre_stop_seconds``, ``grace_seconds`` (int, s)."""
@@ -136,6 +140,8 @@ def _misplaced(one: Served) -> bool:
 
 def _waits_itself(project: Project, one: Served) -> bool:
     """Whether the server is known to keep accepting after the stop signal by itself."""
+    if any(variable["name"].string in LAYER_VARIABLES for variable in one.container.node["env"].items()):
+        return True
     program = project.program_of(one.container)
     words = [*(one.container.command or ()), *(one.container.args or ())]
     if program is not None:

@@ -27,6 +27,8 @@ READY_PATH: Final = "/v2/health/ready"
 INFER_PATH: Final = "/v2/models/digits/infer"
 RATE: Final = 500.0
 """Requests per second, as in the story; a tenth of them are batches."""
+PACKAGES: Final = ("gunicorn", "lameduck-pod", "numpy", "onnxruntime")
+"""The extra ``demo`` and, for the last act, the pod's own package."""
 BATCH_ROWS: Final = 128
 """At the service's pace of 128 rows a second: one second."""
 
@@ -68,6 +70,8 @@ class Act:
     grace_seconds: int = 30
     pre_stop_sleep_seconds: int = 0
     rollouts: int = 1
+    variables: tuple[tuple[str, str], ...] = ()
+    """What the manifest says beside `POD_NAME`, as environment variables."""
 
     @property
     def folder(self) -> Path:
@@ -117,17 +121,28 @@ ACTS: Final = (
         rollouts=2,
         expected=Expected(Verdict.PROVEN),
     ),
+    Act(
+        number=5,
+        title="a lame duck inside, and no hook",
+        change="The hook is gone. Instead the application is wrapped in lameduck-pod's lame-duck layer, in one line.",
+        outcome="Told to stop, the server serves on, asks with every answer to be sent no more on that connection, "
+        "and stops when nobody speaks to it any more: nothing is lost, and a pod ends as soon as it may.",
+        command=_script(5),
+        variables=(("LAMEDUCK_MOST", "10"),),
+        rollouts=2,
+        expected=Expected(Verdict.PROVEN),
+    ),
 )
 
 
-def environment() -> dict[str, str]:
+def environment(act: Act) -> dict[str, str]:
     """What a pod's environment needs beside what it inherits: the scripts start this very Python."""
-    return {"PYTHON": sys.executable}
+    return {"PYTHON": sys.executable, **dict(act.variables)}
 
 
 def missing() -> tuple[str, ...]:
-    """What the demo needs and this machine lacks: names of packages (of the extra ``demo``) and commands."""
-    packages = [name for name in ("gunicorn", "numpy", "onnxruntime") if find_spec(name) is None]
+    """What the demo needs and this machine lacks: names of packages and commands."""
+    packages = [name for name in PACKAGES if find_spec(name.replace("-", "_")) is None]
     return (*packages, *(["bash"] if which("bash") is None else []))
 
 

@@ -1,4 +1,4 @@
-"""Serve on ``$PORT`` (8080): ``python -m lameduck.demo.service [GUNICORN OPTIONS]``."""
+"""Serve on ``$PORT`` (8080): ``python -m lameduck.demo.service [GUNICORN OPTIONS] [APPLICATION]``."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ def main() -> None:
     except ImportError:
         sys.stderr.write("lameduck: the prediction service needs gunicorn: pip install 'lameduck[demo]'\n")
         raise SystemExit(4) from None
-    package = "lameduck.demo.service"
-    sys.argv = ["gunicorn", "--config", f"python:{package}.settings", *sys.argv[1:], f"{package}.wsgi:application"]
+    sys.argv = ["gunicorn", "--config", "python:lameduck.demo.service.settings", *sys.argv[1:]]
     run()
 
 

@@ -10,6 +10,7 @@ import os
 
 _MEMORY = "/dev/shm"  # noqa: S108 -- a directory that is always memory
 
+wsgi_app = "lameduck.demo.service.wsgi:application"
 bind = f"0.0.0.0:{os.environ.get('PORT', '8080')}"
 workers = 1
 worker_class = "lameduck.demo.service.worker.Worker"
