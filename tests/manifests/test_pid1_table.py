@@ -105,7 +105,7 @@ APP = f"{sys.executable} server.py"
 ARGV = {"dash": ["dash"], "bash": ["bash"], "ash": ["busybox", "sh"]}
 SHELLS = [shell for shell, argv in ARGV.items() if shutil.which(argv[0])]
 LOOP = 'rc=0; wait "$p" || rc=$?; while kill -0 "$p" 2>/dev/null; do wait "$p" || rc=$?; done; exit $rc'
-SCRIPTS = {
+SCRIPTS: dict[str, tuple[str, str | dict[str, str]]] = {
     "foreground": (f"{APP}\n", "ignores"),
     "exec": (f"exec {APP}\n", "drains"),
     "exec in the background": (f"exec {APP} &\nwait $!\n", "ignores"),
@@ -118,7 +118,42 @@ SCRIPTS = {
     "handler that exits": (f"trap 'exit 0' TERM\n{APP} &\nwait\n", "dies"),
     "ignored": (f"trap '' TERM\n{APP} &\nwait\n", "ignores"),
     "pipeline": (f"{APP} | cat\n", "ignores"),
+    "a loop of waits under errexit": (
+        f"set -e\ntrap 'kill $p' TERM\n{APP} &\np=$!\nwhile kill -0 $p; do\nwait $p\ndone\n",
+        "dies",
+    ),
+    "a trap of a subshell": (f"(trap 'kill $p; wait $p' TERM; {APP} & p=$!; wait $p)\n", "ignores"),
+    "a trap expanded too early": (f'trap "kill $p" TERM\n{APP} &\np=$!\nwait $p\nwait $p\n', "ignores"),
+    "a function in the background": (
+        f"run() {{ {APP}; }}\ntrap 'kill $p; wait $p' TERM\nrun &\np=$!\nwait $p\n",
+        "dies",
+    ),
+    "EXIT kills and waits": (
+        f"trap 'exit 143' TERM\ntrap 'kill $p; wait $p' EXIT\n{APP} &\np=$!\nwait $p\n",
+        "drains",
+    ),
+    "tail in a loop": (
+        f"trap 'kill $!; kill $p; wait $p; exit' TERM\n{APP} &\np=$!\nwhile :; do tail -f /dev/null & wait $!; done\n",
+        "drains",
+    ),
+    "EXIT only": (
+        f"trap 'kill $p; wait $p' EXIT\n{APP} &\np=$!\nwait $p\n",
+        {"bash": "drains", "dash": "ignores", "ash": "ignores"},
+    ),
+    "EXIT only, which does nothing": (
+        f"trap 'echo bye' EXIT\n{APP} &\nwait\n",
+        {"bash": "dies", "dash": "ignores", "ash": "ignores"},
+    ),
+    "a trap for SIGTERM by that name": (
+        f"trap 'kill $p; wait $p' SIGTERM\n{APP} &\np=$!\nwait $p\n",
+        {"bash": "drains", "dash": "ignores", "ash": "drains"},
+    ),
+    "kill -SIGTERM": (
+        f"trap 'kill -SIGTERM $p; wait $p' TERM\n{APP} &\np=$!\nwait $p\n",
+        {"bash": "drains", "dash": "ignores", "ash": "drains"},
+    ),
 }
+"""Each with its fate: in every shell, or by shell."""
 
 
 CODES = {
@@ -173,7 +208,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script_behaves_as_the_analysis_says(shell: str, name: str, measured: Callable[[str], str]) -> None:
-    body, expected = SCRIPTS[name]
+    body, fates = SCRIPTS[name]
+    expected = fates if isinstance(fates, str) else fates[shell]
     assert measured(f"{shell}: {name}") == expected
     chain = chain_of_script(Text("start.sh", f"#!/bin/{shell}\n{body}"), lambda _: None)
     assert bool(chain.problems) == (expected != "drains"), "what is measured is what lint says"

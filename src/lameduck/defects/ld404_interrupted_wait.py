@@ -32,10 +32,11 @@ Example
 Mended by lameduck fix
     --- a/start.sh
     +++ b/start.sh
-    @@ -3,4 +3,7 @@
+    @@ -2,5 +2,7 @@
+     trap 'kill -TERM $PID' TERM
      gunicorn a:b &
      PID=$!
-     wait $PID
+    -wait $PID
     -wait $PID
     +rc=0
     +wait "$PID" || rc=$?

@@ -129,16 +129,18 @@ def rewait(project: Project, program: Program, problem: Problem) -> Fix | None:
     ending, text = problem.ending, problem.text
     if ending is None or not ending.waits or problem.in_code or (problem.trap and problem.trap.handler.exits):
         return advice("wait until the server has ended", WAIT_LOOP)
-    last = ending.waits[-1]
-    start, end = text.line_start(last.start), text.line_end(last.end)
-    words = text.content[last.start : last.end].split()
-    if words[:1] != ["wait"] or text.content[start : last.start].strip() or text.content[last.end : end].strip():
+    first = next((one for one in ending.waits if one.errexit and not one.guarded), ending.waits[-1])
+    last = ending.waits[-1] if _only_waits(text.content[first.end : ending.waits[-1].start]) else first
+    start, end = text.line_start(first.start), text.line_end(last.end)
+    words = text.content[first.start : first.end].split()
+    alone = not text.content[start : first.start].strip() and not text.content[last.end : end].strip()
+    if words[:1] != ["wait"] or first.looped or not alone:
         return advice("wait until the server has ended", WAIT_LOOP)
-    indent = text.content[start : last.start]
+    indent = text.content[start : first.start]
     variable = words[1].strip("\"'").removeprefix("$").strip("{}") if len(words) == 2 else ""
     lines: list[str] = []
     if not variable.isidentifier():
-        if not (len(words) == 1 or words[1].strip("\"'") == "$!") or not _follows_job(text, ending, last.start):
+        if not (len(words) == 1 or words[1].strip("\"'") == "$!") or not _follows_job(text, ending, first.start):
             return advice("wait until the server has ended", WAIT_LOOP)
         variable = "pid"
         lines.append("pid=$!")
@@ -148,6 +150,14 @@ def rewait(project: Project, program: Program, problem: Problem) -> Fix | None:
     block = text.eol.join(f"{indent}{line}" for line in lines)
     return with_window(
         project, program, "wait until the server has ended", text, [Edit(start, end, block)], Safety.UNSAFE
+    )
+
+
+def _only_waits(between: str) -> bool:
+    """Whether nothing but other waits, and traps that are taken away, stands between two waits."""
+    return all(
+        not line.strip() or line.split()[0] == "wait" or line.split()[:2] == ["trap", "-"]
+        for line in between.splitlines()
     )
 
 

@@ -23,6 +23,8 @@ def swallowed(problem: Problem) -> str:
     """LD401's sentence."""
     shell, name, signal = problem.shell or "the shell", server_name(problem), problem.signal
     ending = problem.ending
+    if problem.note:
+        return f"{shell} is PID 1: {problem.note}, and {name} never hears of it and is killed"
     if ending is not None and ending.way is Way.WAIT:
         if ending.statement is not None and ending.statement.words[:1] == ("exec",):
             start = f"exec with & replaces a background subshell only: {shell} stays PID 1"
@@ -41,6 +43,8 @@ def swallowed(problem: Problem) -> str:
 def handler_text(problem: Problem) -> str:
     """What a handler that does not forward does instead."""
     handler = problem.trap.handler if problem.trap else None
+    if problem.note:
+        return problem.note
     if handler is not None and handler.kills:
         return "sends KILL"
     if handler is not None and handler.exits:

@@ -56,3 +56,5 @@ class Ending:
     subshell: bool = False
     """Whether it runs in a subshell, where exec does not help."""
     branch: bool = False
+    child: bool = False
+    """Whether it is the child of a function in the background: the signal ends that shell, not it."""

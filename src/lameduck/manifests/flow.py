@@ -17,10 +17,12 @@ from lameduck.manifests.endings import Ending, Wait, Way
 from lameduck.manifests.expansion import Words, evaluate
 from lameduck.manifests.programs import base
 from lameduck.manifests.shell import Branch, Kind, Script, Statement
-from lameduck.manifests.traps import Trap, reset_signals, trap_of
+from lameduck.manifests.traps import Trap, duration, naps, reset_signals, trap_of
 from lameduck.manifests.weights import Weight, daemonises, runs_anything, weight
 
 MAX_CALLS = 12
+LONG = 60
+"""Seconds of sleep from which on a script is taken to keep its container alive by it."""
 
 
 @dataclass(slots=True)
@@ -29,6 +31,8 @@ class _Job:
     argv: tuple[str, ...]
     piped: bool
     known: bool
+    inside: Statement | None
+    """The server's own statement, where a function in the background runs it as a child."""
 
 
 @dataclass(slots=True)
@@ -44,6 +48,8 @@ class Flow:
     functions: dict[str, tuple[Statement, ...]] = field(default_factory=dict)
     candidate: tuple[Statement, tuple[str, ...], bool] | None = None
     daemons: bool = False
+    left: bool = False
+    """Whether a branch has ended the script while a job was waited for."""
     jobs_later: frozenset[str] = frozenset()
     """Variables that hold a background job's number, somewhere in the script."""
     ahead: list[tuple[Statement, ...]] = field(default_factory=list)
@@ -143,7 +149,10 @@ class Flow:
     def loop(self, statement: Statement) -> bool:
         """A loop: what it starts in the foreground it starts again and again."""
         way = statement.branches[0]
-        endless = bool(re.match(r"(while (true|:|\[ 1 \]|1)|until false|for \(\(;;\)\)|for)\s*$", way.test))
+        if self.waits and re.search(r"kill -0|/proc/\$", way.test):
+            place = statement.start, statement.end
+            self.waits.append(Wait(*place, guarded=True, errexit=False, looped=True, traps=self._in_force()))
+        endless = bool(re.match(r"(while (true|:|\[ 1 \]|1)|until false|for)\s*$", way.test))
         known = len(self.endings)
         self.loops += 1
         for one in way.condition:
@@ -163,13 +172,18 @@ class Flow:
         return surely and endless
 
     def subshell(self, statement: Statement) -> bool:
-        """A subshell: exec replaces only itself."""
-        known = len(self.endings)
+        """A subshell: exec replaces only itself, and its traps and waits are not those of PID 1."""
+        known, jobs, waits, traps = len(self.endings), len(self.jobs), len(self.waits), dict(self.traps)
         self.block(statement.body)
+        self.traps = traps
+        started, waited = self.jobs[jobs:], len(self.waits) > waits
+        del self.jobs[jobs:], self.waits[waits:]
+        if started and waited:
+            self.end(Way.FOREGROUND, started[-1].argv, statement, known=started[-1].known)
         for index in range(known, len(self.endings)):
             ending = self.endings[index]
-            way = Way.FOREGROUND if ending.way is Way.EXEC else ending.way  # exec replaces the subshell, not PID 1
-            self.endings[index] = replace(ending, way=way, subshell=True)
+            way = Way.FOREGROUND if ending.way in {Way.EXEC, Way.WAIT} else ending.way
+            self.endings[index] = replace(ending, way=way, traps=self._in_force(), subshell=True)
         return len(self.endings) > known
 
     def pipeline(self, statement: Statement, after: tuple[Statement, ...]) -> bool:
@@ -198,18 +212,20 @@ class Flow:
             if heaviness is Weight.ONCE:
                 continue
             name = base(argv[0]) if argv else ""
+            inside = None
             if name in self.functions:
-                argv, heaviness = self._inside(name, argv)
+                argv, heaviness, inside = self._inside(name, argv)
             known = heaviness is Weight.SERVER
-            self.jobs.append(_Job(statement, argv, piped, known))
+            self.jobs.append(_Job(statement, argv, piped, known, inside))
             return
 
-    def _inside(self, name: str, argv: tuple[str, ...]) -> tuple[tuple[str, ...], Weight]:
+    def _inside(self, name: str, argv: tuple[str, ...]) -> tuple[tuple[str, ...], Weight, Statement | None]:
+        """The server that a function runs, and its statement where it is the child of the background shell."""
         for command in _commands_of(self.functions[name]):
-            inner, _ = self.words.strip(command)
+            inner, execs = self.words.strip(command)
             if weight(inner) is Weight.SERVER:
-                return inner, Weight.SERVER
-        return argv, Weight.UNKNOWN
+                return inner, Weight.SERVER, None if execs or command.background else command
+        return argv, Weight.UNKNOWN, None
 
     def command(  # noqa: PLR0912  one arm for each builtin
         self, statement: Statement, after: tuple[Statement, ...], guarded: bool
@@ -236,7 +252,10 @@ class Flow:
             case "wait":
                 self._wait(statement, guarded)
             case "exit" | "return":
-                self.finish(after=())
+                if self.branches and self.waits:
+                    self.left = True  # one way out of several: the last one knows all the waits
+                else:
+                    self.finish(after=())
                 return True
             case "shift":
                 self.words.shift(argv[1] if len(argv) > 1 else "")
@@ -316,7 +335,11 @@ class Flow:
         if name == "tail" and self.waits and any(word.startswith("--pid") for word in argv):
             self._wait(statement, guarded=False)
             return False
-        if (name == "tail" and {"-f", "-F", "--follow"} & set(argv)) or (name == "sleep" and "infinity" in argv):
+        if self.waits and naps(argv):
+            self._wait(statement, guarded=False)
+            return False
+        follows = name == "tail" and {"-f", "-F", "--follow"} & set(argv)
+        if follows or (name == "sleep" and len(argv) > 1 and (duration(argv[1]) or 0) >= LONG and self.loops == 0):
             if self.jobs or self.daemons:
                 self.tail(statement)
             return bool(self.jobs or self.daemons)
@@ -358,6 +381,7 @@ class Flow:
         *,
         known: bool = True,
         after: tuple[Statement, ...] = (),
+        child: bool = False,
     ) -> None:
         """Note one point where a server runs."""
         # `trap - TERM` before a second wait takes nothing away from the first, which the signal ends
@@ -375,6 +399,7 @@ class Flow:
                 tuple(one for one in after if one.kind is not Kind.FUNCTION),
                 statement,
                 branch=self.branches > 0,
+                child=child,
             )
         )
 
@@ -392,7 +417,7 @@ class Flow:
                 if job.piped:
                     way = Way.PIPE
                 if way is not Way.ABANDONED or job.known:
-                    self.end(way, job.argv, job.statement, known=job.known)
+                    self.end(way, job.argv, job.inside or job.statement, known=job.known, child=job.inside is not None)
                 self.jobs.clear()
             return
         if self.candidate is not None and self.branches == 0 and self.calls == 0:
@@ -412,7 +437,7 @@ def follow(script: Script, args: tuple[str, ...] | None = None) -> Flow:
         flow.errexit = True
     try:
         ended = flow.block(script.statements)
-        if not ended:
+        if not ended or flow.left:
             flow.finish(())
     except RecursionError:
         flow.endings.clear()

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from lameduck.manifests.programs import SHELLS, base
 from lameduck.manifests.shell import Kind, Statement, parse_words
+from lameduck.manifests.traps import duration
 from lameduck.manifests.unwrap import shell_code
 from lameduck.manifests.workloads import Container
 from lameduck.manifests.yamlnode import Node
@@ -56,8 +57,6 @@ class Hook:
 _SHUTDOWN = re.compile(
     r"/(shutdown|quit|quitquitquit|exit|stop|terminate|kill|graceful[-_]?shutdown|prestop/stop)\b", re.I
 )
-_NUMBER = re.compile(r"(\d+(?:\.\d+)?)([smh]?)\Z")
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
 def hook_of(container: Container) -> Hook:
@@ -108,12 +107,6 @@ def _http(node: Node) -> Hook:
     if _SHUTDOWN.search(path):
         return Hook(HookKind.HTTP, node, seconds=None, delay=0, stops=f"GET {path}")
     return Hook(HookKind.HTTP, node, seconds=None, delay=None)
-
-
-def duration(word: str) -> float | None:
-    """The seconds of a sleep operand such as ``15``, ``1.5``, ``2m``; None for anything else."""
-    match = _NUMBER.match(word)
-    return float(match[1]) * _UNITS[match[2]] if match else None
 
 
 def _exec(node: Node) -> Hook:

@@ -298,6 +298,8 @@ class _Builder:
 
     def _loop(self, node: Any) -> list[Statement]:
         body, condition, test = node.child_by_field_name("body"), [], node.children[0].type
+        if node.type == "for_statement":
+            test = "for in"  # over words, so it ends; `for ((;;))` is of another type
         for child in node.children_by_field_name("condition"):
             if child.is_named:
                 condition += self.statement(child)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 
 from lameduck.manifests.programs import base, words
 from lameduck.manifests.shell import Kind, Statement, parse_words
@@ -17,7 +18,11 @@ _STOPPERS = re.compile(
     r"(nginx|apachectl|apache2ctl|httpd|supervisorctl|rabbitmqctl|redis-cli|pg_ctl|catalina\.sh|mysqladmin|nodetool|service|"
     r"systemctl|kafka-server-stop(\.sh)?|zkServer\.sh|s6-svscanctl|start-stop-daemon|mongod|varnishadm|uwsgi|su|gosu|sudo)\Z"
 )
-_HARMLESS = words("echo printf : true false rm sleep date touch export unset logger test [ local set return cat sync")
+NAP = 5
+"""Seconds of sleep from which on a handler or script is taken to wait for the server."""
+_HARMLESS = words(
+    "jobs echo printf : true false rm sleep date touch export unset logger test [ local set return cat sync"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,8 @@ class Handler:
     """Whether it signals its own process group, itself included."""
     resets: bool = False
     """Whether it resets its own trap first."""
+    prefixed: bool = False
+    """Whether its kill says SIGTERM, which dash's kill refuses."""
     opaque: bool = False
 
 
@@ -47,6 +54,15 @@ class Trap:
     code: str
     ignores: bool
     handler: Handler
+    written: tuple[str, ...] = ()
+    """The signals as they are written."""
+
+    def taken(self, shell: str) -> tuple[str, ...]:
+        """The signals that a shell takes. dash knows no SIGTERM: it refuses the first such word, and stops there."""
+        if shell != "dash":
+            return self.signals
+        known = tuple(takewhile(lambda word: not word.upper().startswith("SIG"), self.written))
+        return tuple(signal_name(word) for word in known)
 
 
 def trap_of(statement: Statement, functions: Mapping[str, tuple[Statement, ...]]) -> Trap | None:
@@ -57,7 +73,8 @@ def trap_of(statement: Statement, functions: Mapping[str, tuple[Statement, ...]]
     signals = tuple(name for name in map(signal_name, words[1:]) if name)
     code = words[0]
     body = functions.get(code.strip()) or parse_words(code)
-    return Trap(statement.start, statement.end, signals, code, not code.strip(), handler_of(body, functions))
+    handler = handler_of(body, functions)
+    return Trap(statement.start, statement.end, signals, code, not code.strip(), handler, tuple(words[1:]))
 
 
 def reset_signals(statement: Statement) -> tuple[str, ...]:
@@ -70,36 +87,62 @@ def reset_signals(statement: Statement) -> tuple[str, ...]:
 
 def handler_of(body: tuple[Statement, ...], functions: Mapping[str, tuple[Statement, ...]], depth: int = 0) -> Handler:
     """What the statements of a handler do, functions included."""
-    forwards, waits, exits, kills, group, resets, opaque = "", False, False, False, False, False, False
+    total = Handler()
     for statement in _flat(body):
-        words = statement.words
-        if not words:
-            continue
-        name = base(words[0])
-        if name in {"kill", "pkill", "killall"}:
-            signal, whole = _kill(words)
-            if signal == "0":
-                continue
-            if whole and not resets:
-                group = True
-            if signal == "KILL" and not forwards:
-                kills = True
-            elif signal != "KILL":
-                forwards = signal
-        elif name == "wait" or (name in {"tail"} and any(word.startswith("--pid") for word in words)):
-            waits = True
-        elif name == "exit":
-            exits = True
-        elif name == "trap":
-            resets = resets or bool(reset_signals(statement)) or (len(words) > 2 and not words[1].strip())
-        elif name in functions and depth < 8:
-            inner = handler_of(functions[name], functions, depth + 1)
-            forwards = inner.forwards or forwards
-            waits, exits, kills = waits or inner.waits, exits or inner.exits, kills or inner.kills
-            group, resets, opaque = group or inner.group, resets or inner.resets, opaque or inner.opaque
-        elif _STOPPERS.match(name) or name not in _HARMLESS:
-            opaque = True
-    return Handler(forwards, waits, exits, kills and not forwards, group, resets, opaque)
+        if statement.words:
+            total = together(total, _does(statement, functions, depth, total.resets))
+    return total
+
+
+def together(first: Handler, then: Handler) -> Handler:
+    """What two handlers do, one after the other: a handler and the EXIT trap that follows it, for one."""
+    forwards = then.forwards or first.forwards
+    return Handler(
+        forwards,
+        waits=first.waits or then.waits,
+        exits=first.exits or then.exits,
+        kills=(first.kills or then.kills) and not forwards,
+        group=first.group or then.group,
+        resets=first.resets or then.resets,
+        prefixed=first.prefixed or then.prefixed,
+        opaque=first.opaque or then.opaque,
+    )
+
+
+def _does(statement: Statement, functions: Mapping[str, tuple[Statement, ...]], depth: int, resets: bool) -> Handler:
+    """What one command of a handler does; ``resets``: whether the trap was taken away before."""
+    words, name = statement.words, base(statement.words[0])
+    if name == "xargs" and "kill" in words:  # jobs -p | xargs kill
+        words, name = (*words[words.index("kill") :], "$(jobs -p)"), "kill"
+    if name in {"kill", "pkill", "killall"}:
+        signal, whole = _kill(words)
+        if signal == "0":
+            return Handler()
+        prefixed = name == "kill" and any(re.match(r"-?SIG", word, re.IGNORECASE) for word in words[1:3])
+        kills = signal == "KILL"
+        return Handler("" if kills else signal, kills=kills, group=whole and not resets, prefixed=prefixed)
+    if name == "wait" or (name == "tail" and any(word.startswith("--pid") for word in words)) or naps(words):
+        return Handler(waits=True)
+    if name == "exit":
+        return Handler(exits=True)
+    if name == "trap":
+        return Handler(resets=bool(reset_signals(statement)) or (len(words) > 2 and not words[1].strip()))
+    if name in functions and depth < 8:
+        return handler_of(functions[name], functions, depth + 1)
+    return Handler(opaque=bool(_STOPPERS.match(name)) or name not in _HARMLESS)
+
+
+def naps(words: tuple[str, ...]) -> bool:
+    """Whether a command sleeps long enough to be a drain window of its own."""
+    return len(words) > 1 and base(words[0]) == "sleep" and (duration(words[1]) or 0) >= NAP
+
+
+def duration(word: str) -> float | None:
+    """The seconds of a sleep operand such as ``15``, ``1.5``, ``2m``, ``infinity``; None for anything else."""
+    match = re.match(r"(\d+(?:\.\d+)?)([smhd]?)\Z", word)
+    if match is None:
+        return float("inf") if word in {"infinity", "inf"} else None
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
 def _flat(body: tuple[Statement, ...]) -> list[Statement]:

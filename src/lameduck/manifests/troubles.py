@@ -13,7 +13,7 @@ from lameduck.manifests.chain import Problem, Trouble
 from lameduck.manifests.endings import Ending, Way
 from lameduck.manifests.programs import base, server_of
 from lameduck.manifests.shell import Script
-from lameduck.manifests.traps import Trap
+from lameduck.manifests.traps import Trap, together
 
 STOPPING = ("TERM", "INT", "QUIT", "WINCH", "HUP", "USR1", "USR2")
 
@@ -49,8 +49,8 @@ class Setting:
 
 def troubles(ending: Ending, setting: Setting, sent: str | None) -> tuple[list[Problem], str | None]:
     """The troubles of one point where a server runs, and the signal that reaches it (None when that is unknown)."""
-    here = (ending.start, ending.end)
-    trap = next((one for one in reversed(ending.traps) if setting.signal in one.signals), None)
+    here, shell = (ending.start, ending.end), setting.shell
+    trap = next((one for one in reversed(ending.traps) if setting.signal in one.taken(shell)), None)
     if trap is not None and trap.ignores:
         return [setting.problem(Trouble.IGNORED, ending, (trap.start, trap.end), trap)], sent
     if ending.way is Way.WAIT:
@@ -58,7 +58,10 @@ def troubles(ending: Ending, setting: Setting, sent: str | None) -> tuple[list[P
     swallowed = Trouble.INIT_SHELL if setting.init else Trouble.SWALLOWED
     match ending.way:
         case Way.FOREGROUND:
-            found = [setting.problem(Trouble.TRAP_FOREGROUND if trap else swallowed, ending, here, trap)]
+            problem = setting.problem(Trouble.TRAP_FOREGROUND if trap else swallowed, ending, here, trap)
+            leaves = trap is None and shell == "bash" and any("EXIT" in one.signals for one in ending.traps)
+            note = f"bash runs its EXIT trap on SIG{setting.signal} and ends at once" if leaves else ""
+            found = [replace(problem, note=note)]
         case Way.PIPE:
             found = [setting.problem(Trouble.PIPE, ending, here)]
         case Way.LOOP:
@@ -73,31 +76,55 @@ def troubles(ending: Ending, setting: Setting, sent: str | None) -> tuple[list[P
 
 def _waiting(ending: Ending, trap: Trap | None, setting: Setting, sent: str | None) -> tuple[list[Problem], str | None]:
     """A server in the background, and a script that waits for it."""
+    leaving = next((one for one in reversed(ending.traps) if "EXIT" in one.signals), None)
     if trap is None:
-        others = [one for one in ending.traps if set(one.signals) & set(STOPPING) and one.handler.forwards]
-        if others:
-            place = (others[0].start, others[0].end)
-            return [setting.problem(Trouble.OTHER_SIGNAL, ending, place, others[0])], sent
-        if any("EXIT" in one.signals for one in ending.traps):
-            return [], sent
-        swallowed = Trouble.INIT_SHELL if setting.init else Trouble.SWALLOWED
-        return [setting.problem(swallowed, ending, (ending.start, ending.end))], sent
-    handler, place = trap.handler, (trap.start, trap.end)
+        # bash runs its EXIT trap on a signal, dash and busybox ash do not (measured)
+        if leaving is None or setting.shell in {"dash", "ash"}:
+            return [_deaf(ending, leaving, setting)], sent
+        trap, handler = leaving, replace(leaving.handler, exits=True)
+    else:
+        handler = together(trap.handler, leaving.handler) if leaving is not None else trap.handler
+    place = (trap.start, trap.end)
     if handler.forwards != "same":
         sent = None if handler.opaque else handler.forwards or sent
     if handler.group:
         return [setting.problem(Trouble.STORM, ending, place, trap)], sent
+    if handler.prefixed and setting.shell == "dash":
+        note = "names a signal SIG... in its kill, which dash refuses"
+        return [replace(setting.problem(Trouble.NOT_FORWARDED, ending, place, trap), note=note)], sent
     if not handler.forwards:
         blamed = handler.kills or not handler.opaque
         return [setting.problem(Trouble.NOT_FORWARDED, ending, place, trap)] if blamed else [], sent
     if _cuts(ending, handler.forwards):
         note = f"it sends {handler.forwards}, on which {base(ending.argv[0])} stops at once"
         return [replace(setting.problem(Trouble.OTHER_SIGNAL, ending, place, trap), note=note)], sent
+    if ending.child:
+        note = "reaches a shell in the background, which dies of it, not its child"
+        return [
+            replace(setting.problem(Trouble.NOT_FORWARDED, ending, (ending.start, ending.end), trap), note=note)
+        ], sent
     if handler.waits or handler.opaque or _waits_again(ending):
         return [], sent
     last = ending.waits[-1] if ending.waits and not handler.exits else None
     spot = (last.start, last.end) if last else place
     return [setting.problem(Trouble.INTERRUPTED, ending, spot, trap)], sent
+
+
+def _deaf(ending: Ending, leaving: Trap | None, setting: Setting) -> Problem:
+    """A shell that waits and has no trap for the signal that comes."""
+    signal = setting.signal
+    refused = next((one for one in ending.traps if signal in one.signals), None)
+    if refused is not None:
+        note = f"is refused by dash, which knows {signal} and not SIG{signal}"
+        place = (refused.start, refused.end)
+        return replace(setting.problem(Trouble.NOT_FORWARDED, ending, place, refused), note=note)
+    others = [one for one in ending.traps if set(one.signals) & set(STOPPING) and one.handler.forwards]
+    if others:
+        return setting.problem(Trouble.OTHER_SIGNAL, ending, (others[0].start, others[0].end), others[0])
+    swallowed = Trouble.INIT_SHELL if setting.init else Trouble.SWALLOWED
+    problem = setting.problem(swallowed, ending, (ending.start, ending.end))
+    note = f"{setting.shell} runs its EXIT trap only when it ends, not on SIG{signal}" if leaving else ""
+    return replace(problem, note=note)
 
 
 def _cuts(ending: Ending, signal: str) -> bool:
@@ -106,8 +133,8 @@ def _cuts(ending: Ending, signal: str) -> bool:
 
 
 def _waits_again(ending: Ending) -> bool:
-    """Whether a wait comes after the one that the signal ends."""
-    if any(one.looped for one in ending.waits):
-        return True
+    """Whether a wait comes after the one that the signal ends; under errexit an unguarded one ends the script."""
     first, *rest = ending.waits or (None,)
-    return first is not None and bool(rest) and (first.guarded or not first.errexit)
+    if first is None or (first.errexit and not first.guarded):
+        return False
+    return first.looped or bool(rest)
