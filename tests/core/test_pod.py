@@ -27,7 +27,6 @@ from lameduck.core.pod import (
     Listening,
     Phase,
     Pod,
-    PodSpec,
     Probed,
     Publish,
     Report,
@@ -43,6 +42,8 @@ from lameduck.core.pod import (
     stage,
     step,
 )
+from lameduck.core import podspec
+from lameduck.core.podspec import ContainerSpec
 from lameduck.core.probes import ProbeSpec
 from lameduck.core.timeline import Event as Fact
 from lameduck.core.timeline import Milestone
@@ -53,6 +54,13 @@ NO_TIME = Delays(0, 0, SECOND, 0, 0, 0, 0, 0, 0, 0)
 M = Milestone
 
 
+def PodSpec(  # noqa: N802 - a pod of one container, as most of these tests want it
+    probe: ProbeSpec | None = None, grace: int = 30 * SECOND, hook: Hook | None = None, stop_signal: int = 15
+) -> podspec.PodSpec:
+    only = ContainerSpec(readiness=probe or ProbeSpec(), pre_stop=hook, stop_signal=stop_signal)
+    return podspec.PodSpec((only,), grace)
+
+
 class Node:
     """A pod, its clock, and in place of a holder: what its process and its hook do with what they are told.
 
@@ -61,7 +69,7 @@ class Node:
 
     def __init__(
         self,
-        spec: PodSpec,
+        spec: podspec.PodSpec,
         delays: Delays = DELAYS,
         *,
         drain: int | None = 0,
@@ -117,7 +125,7 @@ class Node:
         return found
 
 
-def ready(spec: PodSpec, delays: Delays = DELAYS, **process: Any) -> Node:
+def ready(spec: podspec.PodSpec, delays: Delays = DELAYS, **process: Any) -> Node:
     """A pod that has been ready for a while; its clock stands at 10 s."""
     node = Node(spec, delays, **process)
     node.until(10 * SECOND)
@@ -125,7 +133,7 @@ def ready(spec: PodSpec, delays: Delays = DELAYS, **process: Any) -> Node:
     return node
 
 
-def terminated(spec: PodSpec, delays: Delays = DELAYS, **process: Any) -> tuple[Node, Callable[[Any], float | None]]:
+def terminated(spec: podspec.PodSpec, delays: Delays = DELAYS, **process: Any) -> tuple[Node, Callable[[Any], float | None]]:
     """A pod from its deletion to its end, and a function: when something first happened, in ms after the deletion."""
     node = ready(spec, delays, **process)
     start = node.now

@@ -85,7 +85,16 @@ class Disruption(StrEnum):
     """One node: cordoned, its pods of the workload evicted, uncordoned."""
     KILL = "kill"
     """One pod, without any grace: to show the difference."""
+    CRASH = "crash"
+    """One pod's first process dies; its kubelet starts it again."""
+    RELOAD = "reload"
+    """A command of the user's runs in every pod: a reload in place, of which no pod ends."""
     NONE = "none"
+
+    @property
+    def ends_pods(self) -> bool:
+        """Whether pods go: else what is at risk is the time of the disruption itself."""
+        return self not in {Disruption.CRASH, Disruption.RELOAD, Disruption.NONE}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A readiness probe: when to ask, and when its answer counts.
+"""A probe: when to ask, and when its answer counts.
 
 Law (kubelet ``prober/worker.go``): a container is not ready until `success_threshold` probes in a row succeeded, and
 stays ready until `failure_threshold` in a row failed. Probes keep to a grid of `period` from the first one; one that
@@ -14,9 +14,14 @@ from lameduck.core.instants import SECOND
 
 @dataclass(frozen=True, slots=True)
 class ProbeSpec:
-    """What to ask and how: an HTTP path, or "" for a plain TCP connect. Durations in nanoseconds."""
+    """What to ask and how: an HTTP path, a command, or neither for a plain TCP connect. Durations in nanoseconds."""
 
     path: str = ""
+    port: int = 0
+    """0: the one that the Service targets."""
+    command: tuple[str, ...] = ()
+    """Of an exec probe, run in the container."""
+    headers: tuple[tuple[str, str], ...] = ()
     period: int = 1 * SECOND
     timeout: int = 1 * SECOND
     initial_delay: int = 0
@@ -73,6 +78,11 @@ def begin(spec: ProbeSpec, started: int, phase: int) -> Probe:
     """The probe of a container that started at an instant; its worker's clock is `phase` behind (0 … period)."""
     first = started + max(spec.initial_delay, phase)
     return Probe(spec, first, first)
+
+
+def given_up(probe: Probe) -> bool:
+    """Whether it never succeeded and failed too often: what a startup probe has to say."""
+    return not probe.ready and not probe.last and probe.streak >= probe.spec.failure_threshold
 
 
 def step(probe: Probe, event: Event, now: int) -> tuple[Probe, tuple[Effect, ...]]:

@@ -5,7 +5,9 @@ both zero makes the latter 1 (``ResolveFenceposts``); the new revision grows whi
 replicas + surge (``NewRSNewReplicas``); old ones shrink only as far as the *available* pods allow, unhealthy old pods
 first and oldest revision first (``rolling.go``); a ReplicaSet gives up pods that are not running, then not ready, then
 the youngest by powers of two of their age (``ActivePodsWithRanks``). A pod is *available* once it has been ready for
-`min_ready`. Terminating pods count nowhere, but a rollout is over for us only when they are gone.
+`min_ready`. Terminating pods count nowhere, but a rollout is over for us only when they are gone. ``Recreate`` waits for
+that too (``recreate.go``), and so does a DaemonSet on its node (``daemon_controller.go``), which is otherwise a
+Deployment of one pod: old one first, or with maxSurge 1 the new one.
 """
 
 from __future__ import annotations
@@ -26,6 +28,10 @@ class Strategy:
     max_unavailable: int | str = "25%"
     min_ready: int = 0
     progress_deadline: int = 600 * SECOND
+    recreate: bool = False
+    """``type: Recreate``: no new pod before every old one is gone."""
+    one_per_node: bool = False
+    """A DaemonSet's: where a pod is terminating no other one is created."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,18 @@ class Deployment:
 @dataclass(frozen=True, slots=True)
 class Roll:
     """The pod template changed (or ``kubectl rollout restart``): a new revision is wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """So many replicas are wanted from now on."""
+
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """Say `Completed` once everything is as it should be: somebody disturbed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +149,7 @@ class Stuck:
     revision: int
 
 
-Event = Roll | Running | ReadyChanged | Deleted | Gone | Tick
+Event = Roll | Scale | Expect | Running | ReadyChanged | Deleted | Gone | Tick
 Effect = Create | Delete | Completed | Stuck
 
 
@@ -203,6 +221,10 @@ def _apply(state: Deployment, event: Event, now: int) -> Deployment:
                 progressed=now,
                 best=(0, -sum(n for _, n in kept), 0),
             )
+        case Scale(replicas):
+            return replace(state, replicas=replicas, rolling=True, progressed=now, best=(0, -(1 << 30), 0))
+        case Expect():
+            return replace(state, rolling=True, progressed=now, best=(0, -(1 << 30), 0))
         case Running(pod):
             return _update(state, pod, running=True)
         case ReadyChanged(pod, ready):
@@ -250,6 +272,10 @@ def _scaled(state: Deployment, now: int) -> tuple[tuple[int, int], ...]:
         return state.desired
     surge, unavailable = fenceposts(state.replicas, state.strategy.max_surge, state.strategy.max_unavailable)
     new, total = wanted[state.revision], sum(wanted.values())
+    if state.strategy.recreate and new < state.replicas:
+        old = {revision: 0 for revision in wanted if revision != state.revision}
+        there = any(m.revision != state.revision for m in state.members) or state.leaving
+        return tuple({**wanted, **old, state.revision: new if there else state.replicas}.items())
     if new > state.replicas:
         wanted[state.revision] = state.replicas
     elif new < state.replicas and total < state.replicas + surge:
@@ -289,7 +315,8 @@ def _follow(state: Deployment, now: int) -> tuple[Deployment, tuple[Effect, ...]
     effects: list[Effect] = []
     for revision, count in state.desired:
         mine = sorted((m for m in state.members if m.revision == revision), key=lambda m: deletion_rank(m, now))
-        for _ in range(count - len(mine)):
+        waits = state.strategy.one_per_node and state.leaving
+        for _ in range(0 if waits else count - len(mine)):
             serial = state.serial + 1
             pod = pod_name(state.name, revision, state.seed, serial)
             state = replace(state, serial=serial, members=(*state.members, Member(pod, revision, now)))

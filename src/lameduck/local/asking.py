@@ -12,6 +12,7 @@ import os
 import select
 import socket
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 _ENOUGH = 10 << 10
@@ -28,6 +29,7 @@ class Question(NamedTuple):
     timeout: int = 0
     agent: str = "kube-probe/1.34"
     any_status: bool = False
+    headers: Sequence[tuple[str, str]] = ()
 
 
 class Asking:
@@ -89,10 +91,10 @@ class Asking:
 
     def _request(self) -> bytes:
         asked = self.question
-        return (
-            f"GET {asked.path} HTTP/1.1\r\nHost: {asked.address}:{asked.port}\r\nUser-Agent: {asked.agent}\r\n"
-            "Accept: */*\r\nConnection: close\r\n\r\n"
-        ).encode()
+        own = {"Host": f"{asked.address}:{asked.port}", "User-Agent": asked.agent, "Accept": "*/*"}
+        headers = {**own, **{name: value for name, value in asked.headers}, "Connection": "close"}
+        lines = [f"GET {asked.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+        return "\r\n".join(lines).encode()
 
     def _complete(self) -> bool:
         """Whether the answer is known to be whole; for a hook its first line is enough."""

@@ -1,8 +1,8 @@
 """The holder of one pod: the process that lives in its namespaces and does there what lameduck asks.
 
-It starts the pod's first process, probes it, runs its hooks, watches its listeners and its end, and hands out sockets
-that were born in the pod's network. Law: it decides nothing; it reports what it saw with the instant at which it saw
-it; and when lameduck or its zygote is gone, the pod is.
+It starts the pod's containers, probes them, runs their hooks, watches their listeners and their ends, and hands out
+sockets that were born in the pod's network. Law: it decides nothing; it reports what it saw with the instant at which
+it saw it; and when lameduck or its zygote is gone, the pod is.
 """
 
 from __future__ import annotations
@@ -13,19 +13,29 @@ import signal
 import socket
 import time
 import traceback
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from lameduck.local import channel, processes, relay, sandbox, spawning
 from lameduck.local.asking import Asking, Question
+from lameduck.local.contained import Contained, exit_code
 from lameduck.local.listeners import Listeners
+from lameduck.local.mounting import Mount
 from lameduck.local.sandbox import Isolation
 
 _POD, _REACH = 1, 2
 """Numbers of aliases of `lo`; those of `--reach` count on from the last."""
 NOT_FOUND = 127
 """A shell's exit code for a command that is not there (POSIX, Shell Command Language 2.8.2)."""
-MOST_ENDS = 256
-"""So many ends of processes are told of one pod."""
+
+
+class Beside(NamedTuple):
+    """A program that runs beside a container's first process: a hook, an exec probe, a command of the user's."""
+
+    container: str
+    which: str
+    pid: int
+    deadline: int
+    """When it is killed (ns); 0 for never."""
 
 
 class Holder:
@@ -39,21 +49,16 @@ class Holder:
         self._order = order
         self._ways_out = [relay.Reach(*each) for each in order["reach"]]
         self._relayed = {(way.inside, way.port) for way in self._ways_out}
-        self._pid = 0
-        self._caught, self._handler_gone = 0, False
-        self._pidfd = -1
-        self._hook = -1
-        self._hook_pid = 0
+        self._containers: dict[str, Contained] = {}
+        self._pause = -1
+        """The pidfd of the process 1 that the containers share (``shareProcessNamespace``)."""
+        self._beside: dict[int, Beside] = {}
         self._asking: dict[int, Asking] = {}
         self._seen: list[list[Any]] = []
         self._listeners: Listeners | None = None
         self._watch_every = 0
         self._watch_next = 0
         self._deaf: list[socket.socket] = []
-        self._below: set[int] = set()
-        self._left_behind = 0
-        self._ends: list[int] = []
-        """When processes below process 1 ended, from the stop signal on."""
         self._waited: frozenset[int] = frozenset()
         self._unaccepted: frozenset[int] | None = None
         """Connections in the accept queue at two looks in a row; None before the stop signal."""
@@ -80,18 +85,24 @@ class Holder:
                     if message is None:
                         return
                     getattr(self, "_do_" + message["do"])(message)
-                elif descriptor == self._pidfd:
-                    self._ended()
-                elif descriptor in self._below:
-                    self._child_ended(descriptor)
-                elif descriptor == self._hook:
-                    self._hook_ended()
+                elif descriptor in self._beside:
+                    self._beside_ended(descriptor)
                 elif descriptor in self._asking:
                     self._ask_on(descriptor)
+                else:
+                    self._container_moved(descriptor)
             self._on_time()
 
+    def _container_moved(self, descriptor: int) -> None:
+        for each in self._containers.values():
+            if descriptor == each.pidfd:
+                return self._ended(each)
+            if descriptor in each.below:
+                return self._child_ended(each, descriptor)
+        return None
+
     def _patience(self) -> int | None:
-        times = [asking.deadline for asking in self._asking.values() if asking.deadline]
+        times = [each.deadline for each in (*self._asking.values(), *self._beside.values()) if each.deadline]
         if self._watch_every:
             times.append(self._watch_next)
         if not times:
@@ -103,6 +114,9 @@ class Holder:
         for descriptor, asking in list(self._asking.items()):
             if asking.deadline and now >= asking.deadline:
                 self._ask_on(descriptor)
+        for beside in self._beside.values():
+            if beside.deadline and now >= beside.deadline:
+                processes.end(beside.pid)
         if self._watch_every and now >= self._watch_next:
             self._watch_next = now + self._watch_every
             self._look()
@@ -113,20 +127,40 @@ class Holder:
     # what lameduck asks for
 
     def _do_run(self, message: channel.Message) -> None:
+        name = message["container"]
+        each = self._containers.setdefault(name, Contained(name))
+        program = self._program(message)
         try:
-            self._pid = spawning.first_process(self._program(message), self._isolation, self._name)
+            if self._order["share"] and self._isolation.pid:
+                each.started(spawning.kept_process(program, self._shared(), self._name), below=2)
+            elif self._order["several"] and not self._isolation.pid:
+                each.started(spawning.kept_process(program, -1, self._name), below=1)
+            else:
+                each.started(spawning.first_process(program, self._isolation, self._name))
         except OSError as error:
-            self._say("failed", message=str(error.strerror or error))
+            self._say("failed", container=name, message=str(error.strerror or error))
             return
-        self._pidfd = os.pidfd_open(self._pid)
-        self._poll.register(self._pidfd, select.POLLIN)
-        self._say("started", pid=self._pid)
+        self._poll.register(each.pidfd, select.POLLIN)
+        self._say("started", container=name, pid=each.pid)
+
+    def _shared(self) -> int:
+        """The pidfd of the process 1 of a PID namespace for all containers."""
+        if self._pause < 0:
+            self._pause = os.pidfd_open(spawning.pause_process(self._name))
+        return self._pause
 
     def _program(self, message: channel.Message) -> spawning.Program:
         order = self._order
-        environment = {**os.environ, **message["environment"]}
         return spawning.Program(
-            message["command"], environment, order["output"], order["nice"], order["files"], order["hosts"]
+            message["command"],
+            {**os.environ, **message["environment"]},
+            message["output"],
+            order["nice"],
+            order["files"],
+            order["hosts"],
+            message.get("folder", ""),
+            [Mount(*each) for each in message.get("mounts", ())],
+            order["scratch"],
         )
 
     def _do_sockets(self, message: channel.Message) -> None:
@@ -139,54 +173,51 @@ class Holder:
                 each.close()
 
     def _do_signal(self, message: channel.Message) -> None:
-        facts = processes.reaction(self._pid, message["signal"])
-        self._watch_children()
+        each = self._containers[message["container"]]
+        facts = processes.reaction(each.pid, message["signal"])
+        if self._order["share"] and facts:  # not process 1: what is not caught ends it
+            facts["caught"] = not facts["ignored"]
+        if message["serving"]:
+            self._unaccepted = frozenset()
+        for descriptor in each.watch_children():
+            self._poll.register(descriptor, select.POLLIN)
         at = time.monotonic_ns()
         if facts and (self._isolation.pid or facts["caught"]):
-            os.kill(self._pid, message["signal"])
+            os.kill(each.pid, message["signal"])
         if facts:
-            self._caught = message["signal"] if facts["caught"] else 0
-            self._say("signalled", at=at, **facts)
+            each.caught = message["signal"] if facts["caught"] else 0
+            self._say("signalled", at=at, container=each.name, facts=facts)
 
-    def _watch_children(self) -> None:
-        """From the stop signal on: whom does process 1 leave behind, and whom the listener?"""
-        self._unaccepted = frozenset()
-        for child in processes.descendants(self._pid):
-            try:
-                descriptor = os.pidfd_open(child)
-            except OSError:
-                continue
-            self._below.add(descriptor)
-            self._poll.register(descriptor, select.POLLIN)
-
-    def _child_ended(self, descriptor: int) -> None:
-        """A process of the pod ended: after process 1 had begun to end itself, it was left behind."""
-        self._left_behind += processes.ending(self._pid)
-        self._ends.append(time.monotonic_ns())
-        self._below.discard(descriptor)
+    def _child_ended(self, each: Contained, descriptor: int) -> None:
         self._forget(descriptor)
-        os.close(descriptor)
+        each.child_ended(descriptor, time.monotonic_ns())
 
-    def _do_kill(self, _: channel.Message) -> None:
-        if self._pid:
-            self._handler_gone = bool(self._caught) and not processes.reaction(self._pid, self._caught).get("caught", 1)
-            os.kill(self._pid, signal.SIGKILL)
+    def _do_kill(self, message: channel.Message) -> None:
+        self._containers[message["container"]].kill()
 
     def _do_ask(self, message: channel.Message) -> None:
         asking = Asking(Question(**message["question"]))
         self._asking[asking.socket.fileno()] = asking
         self._ask_on(asking.socket.fileno())
 
-    def _do_hook(self, message: channel.Message) -> None:
-        try:
-            self._hook_pid = spawning.hook(self._program(message), self._pidfd if self._isolation.pid else -1)
-        except OSError as error:
-            why = str(error.strerror or error).lower()
-            missing = isinstance(error, FileNotFoundError)
-            self._say("hook ended", ok=False, message=f"{message['command'][0]}: {why}", missing=missing)
+    def _do_exec(self, message: channel.Message) -> None:
+        """Run a program in a container, beside its first process."""
+        name, which = message["container"], message["which"]
+        each = self._containers[name]
+        if not each.pid:
+            self._say("exec ended", container=name, which=which, ok=False, message="its container does not run")
             return
-        self._hook = os.pidfd_open(self._hook_pid)
-        self._poll.register(self._hook, select.POLLIN)
+        try:
+            pid = spawning.hook(self._program(message), each.inside if self._isolation.pid else -1)
+        except OSError as error:
+            why = f"{message['command'][0]}: {str(error.strerror or error).lower()}"
+            missing = isinstance(error, FileNotFoundError)
+            self._say("exec ended", container=name, which=which, ok=False, message=why, missing=missing)
+            return
+        pidfd = os.pidfd_open(pid)
+        timeout = message.get("timeout", 0)
+        self._beside[pidfd] = Beside(name, which, pid, time.monotonic_ns() + timeout if timeout else 0)
+        self._poll.register(pidfd, select.POLLIN)
 
     def _do_watch(self, message: channel.Message) -> None:
         self._watch_every = message["every"]
@@ -225,7 +256,8 @@ class Holder:
             del self._asking[descriptor]
             self._forget(descriptor)
             asking.close()
-        self._say("answer", to=asking.question.name, ok=result[0], message=result[1])
+        container, which = asking.question.name.split("/")
+        self._say("answer", container=container, which=which, ok=result[0], message=result[1])
 
     def _forget(self, descriptor: int) -> None:
         try:
@@ -233,50 +265,42 @@ class Holder:
         except KeyError:
             return
 
-    def _ended(self) -> None:
+    def _ended(self, each: Contained) -> None:
         at = time.monotonic_ns()
-        for descriptor in list(self._below):
-            self._child_ended(descriptor)
-        _, status = os.waitpid(self._pid, 0)
-        if not self._isolation.pid:
+        for descriptor in list(each.below):
+            self._child_ended(each, descriptor)
+        self._forget(each.pidfd)
+        code, facts = each.reap()
+        facts["raised_again"] = facts["raised_again"] and not self._isolation.pid
+        if not self._isolation.pid and not self._order["several"]:
             processes.end_descendants(os.getpid())
-        self._forget(self._pidfd)
-        os.close(self._pidfd)
-        self._pid, self._pidfd, self._seen = 0, -1, []
-        code = os.waitstatus_to_exitcode(status)
-        told = {
-            "left_behind": self._left_behind,
-            "unaccepted_ports": sorted(self._unaccepted or ()),
-            "process_ends": self._ends[-MOST_ENDS:],
-            "handler_gone": self._handler_gone,
-            "raised_again": not self._isolation.pid and bool(self._caught) and code == -self._caught,
-        }
-        self._left_behind, self._ends, self._waited, self._unaccepted = 0, [], frozenset(), None
-        self._caught, self._handler_gone = 0, False
-        self._say("exited", at=at, code=_exit_code(code), facts={key: value for key, value in told.items() if value})
+        for beside in self._beside.values():
+            if beside.container == each.name:
+                processes.end(beside.pid)
+        if self._unaccepted is not None:
+            facts["unaccepted_ports"] = sorted(self._unaccepted)
+        self._waited, self._unaccepted, self._seen = frozenset(), None, []
+        told = {key: value for key, value in facts.items() if value}
+        self._say("exited", at=at, container=each.name, code=code, facts=told)
 
-    def _hook_ended(self) -> None:
+    def _beside_ended(self, descriptor: int) -> None:
+        beside = self._beside.pop(descriptor)
         try:
-            code = os.waitstatus_to_exitcode(os.waitpid(self._hook_pid, 0)[1])
+            code = os.waitstatus_to_exitcode(os.waitpid(beside.pid, 0)[1])
         except ChildProcessError:  # it went with the pod's other processes
             code = -signal.SIGKILL
-        self._forget(self._hook)
-        os.close(self._hook)
-        self._hook, self._hook_pid = -1, 0
-        why = "the container ended before it" if processes.ending(self._pid) else f"ended with {_exit_code(code)}"
-        self._say("hook ended", ok=code == 0, message="" if code == 0 else why, missing=code == NOT_FOUND)
+        self._forget(descriptor)
+        os.close(descriptor)
+        pid = self._containers[beside.container].pid
+        why = "the container ended before it" if processes.ending(pid) else f"ended with {exit_code(code)}"
+        if beside.deadline and time.monotonic_ns() >= beside.deadline:
+            code, why = code or 1, "it did not end in time"
+        answer = {"ok": code == 0, "message": "" if code == 0 else why, "missing": code == NOT_FOUND}
+        self._say("exec ended", container=beside.container, which=beside.which, **answer)
 
     def end(self) -> None:
         """Take the pod down: nothing of it is left when this returns."""
-        if self._isolation.pid and self._pid:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
         processes.end_descendants(os.getpid())
-
-
-def _exit_code(code: int) -> int:
-    """As a container runtime tells it: 128 + n for signal n."""
-    return 128 - code if code < 0 else code
 
 
 def enter(isolation: Isolation, address: str, parent: socket.socket) -> None:

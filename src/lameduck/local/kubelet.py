@@ -6,6 +6,7 @@ Law: an event is stepped with the instant at which the holder saw it, so that a 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from io import SEEK_END
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,11 +19,13 @@ from lameduck.core.timeline import Event as Fact
 from lameduck.core.timeline import Milestone, Observation
 from lameduck.local.channel import Message
 from lameduck.local.link import Holder
+from lameduck.local.mounting import Mount
 from lameduck.local.pool import SocketPool
 from lameduck.local.timer import Timer
 
 WATCH_CLOSELY = 10 * MILLISECOND
 WATCH_LOOSELY = 50 * MILLISECOND
+_COMMAND = "command"
 TAIL = 20
 """So many last lines of its output does a pod that never became ready get."""
 END_OF_LOG = 1 << 20
@@ -61,8 +64,29 @@ class Control(Protocol):
         """What to do if nobody listens there, "" if there is nothing to say."""
 
 
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What one container of a pod is started with: everything resolved, nothing left to look up."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    output: Path
+    folder: str = ""
+    mounts: tuple[Mount, ...] = ()
+
+    def as_message(self) -> dict[str, object]:
+        """As a holder is told."""
+        return {
+            "command": self.command,
+            "environment": dict(self.environment),
+            "output": str(self.output),
+            "folder": self.folder,
+            "mounts": self.mounts,
+        }
+
+
 class KubeletPod:
-    """A pod with its holder, its sockets and its timer. `command` and `environment` are its container's."""
+    """A pod with its holder, its sockets and its timer. `inside` has its containers by name."""
 
     def __init__(
         self,
@@ -70,22 +94,19 @@ class KubeletPod:
         pod: life.Pod,
         holder: Holder,
         address: str,
-        command: tuple[str, ...],
-        environment: Mapping[str, str],
-        output: Path,
+        inside: Mapping[str, Inside],
         control: Control,
         observe: Observer,
         clock: Callable[[], int],
     ) -> None:
         self.pod = pod
         self.ip = address
-        self.output = output
+        self.inside = inside
         self.pool = SocketPool(lambda count: holder.tell("sockets", count=count), holder.wait)
         self.listeners: list[tuple[int, str, bool]] = []
         """(port, text, whether a connection to the pod's address arrives there)"""
         self._holder = holder
-        self._command = command
-        self._environment = dict(environment)
+        self._command_over: Callable[[bool, str], None] | None = None
         self._control = control
         self._observe = observe
         self._clock = clock
@@ -112,10 +133,15 @@ class KubeletPod:
 
     def why_not_ready(self) -> str:
         """What keeps it from being ready, in words."""
-        probe, port = self.pod.probe, self._control.port(self)
-        if probe is None:
+        server, port = self.pod.server, self._control.port(self)
+        waiting = next((one for one in self.pod.containers if not one.ready and one.phase is not life.Phase.EXITED), None)
+        if waiting is not None and waiting is not server:
+            probe = waiting.startup or waiting.readiness
+            return f"container {waiting.name}: {_why(waiting.phase, probe.message if probe else '')}"
+        if server is None or not server.started:
             return "it has not started"
-        if port and self.reaches(port):
+        probe = server.startup or server.readiness
+        if port and self.reaches(port) and probe is not None:
             return probe.message or "its probe has not answered"
         shut = [text for number, text, reached in self.listeners if not reached and port in {0, number}]
         if shut:
@@ -126,9 +152,11 @@ class KubeletPod:
         return f"nobody listens on port {port}{', but on ' if others else ''}{others}{self._control.port_hint}"
 
     def tail(self) -> str:
-        """The last lines of its output."""
+        """The last lines of its output: the serving container's, or of the one that keeps it from being ready."""
+        waiting = [one.name for one in self.pod.containers if not one.ready and one.phase is not life.Phase.EXITED]
+        name = waiting[0] if waiting else self.pod.spec.serving
         try:
-            lines = self.output.read_text(errors="replace").splitlines()
+            lines = self.inside[name].output.read_text(errors="replace").splitlines()
         except OSError:
             return ""
         return "\n".join(lines[-TAIL:])
@@ -156,20 +184,22 @@ class KubeletPod:
         match effect:
             case life.Report(what, detail):
                 self._report(what, now, detail)
-            case life.Run():
+            case life.Run(name):
                 tell("watch", every=WATCH_CLOSELY)
-                tell("run", command=self._command, environment=self._environment)
-            case life.Ask(spec):
-                self._ask("probe", spec.path, timeout=spec.timeout)
-            case life.RunHook(hook) if hook.kind is life.HookKind.EXEC:
-                tell("hook", command=hook.command, environment=self._environment)
-            case life.RunHook(hook):
-                self._ask("hook", hook.path, hook.port, agent="kube-lifecycle/1.34", any_status=True)
-            case life.Signal(number):
+                tell("run", container=name, **self.inside[name].as_message())
+            case life.Ask(spec, which, name) if spec.command:
+                self._exec(name, which, spec.command, spec.timeout)
+            case life.Ask(spec, which, name):
+                self._ask(name, which, spec.path, spec.port, timeout=spec.timeout, headers=spec.headers)
+            case life.RunHook(hook, which, name) if hook.kind is life.HookKind.EXEC:
+                self._exec(name, which, hook.command)
+            case life.RunHook(hook, which, name):
+                self._ask(name, which, hook.path, hook.port, agent="kube-lifecycle/1.34", any_status=True)
+            case life.Signal(number, name):
                 tell("watch", every=WATCH_CLOSELY)
-                tell("signal", signal=number)
-            case life.Kill():
-                tell("kill")
+                tell("signal", container=name, signal=number, serving=name == self.pod.spec.serving)
+            case life.Kill(name):
+                tell("kill", container=name)
             case life.Silence():
                 tell("silence", port=self._control.port(self))
             case life.Publish() | life.Withdraw():
@@ -194,47 +224,82 @@ class KubeletPod:
             self._timer.cancel()
             self._control.gone(self)
 
-    def _ask(self, name: str, path: str, port: int = 0, **how: Any) -> None:
+    def _exec(self, container: str, which: str, command: tuple[str, ...], timeout: int = 0) -> None:
+        message = {**self.inside[container].as_message(), "command": command, "mounts": ()}
+        self._holder.tell("exec", container=container, which=which, timeout=timeout, **message)
+
+    def run_command(self, command: tuple[str, ...], over: Callable[[bool, str], None]) -> None:
+        """Run a command of the user's in the serving container; `over` gets whether it ended well, and why not."""
+        self._command_over = over
+        self._exec(self.pod.spec.serving, _COMMAND, command)
+
+    def crash(self) -> None:
+        """The serving container's first process dies."""
+        self._holder.tell("kill", container=self.pod.spec.serving)
+
+    def _ask(self, container: str, which: str, path: str, port: int = 0, **how: Any) -> None:
         port = port or self._control.port(self)
         if port:
-            question = {"name": name, "address": self.ip, "port": port, "path": path, **how}
+            question = {"name": f"{container}/{which}", "address": self.ip, "port": port, "path": path, **how}
             self._holder.tell("ask", question=question)
         else:
-            self._answered(name, False, "nobody listens", self._clock())
+            self._answered({"container": container, "which": which, "ok": False, "message": "nobody listens"}, None)
 
-    def _answered(self, name: str, ok: bool, message: str, at: int) -> None:
-        self.feed(life.Probed(ok, message) if name == "probe" else life.HookEnded(ok, message), at)
+    def _answered(self, message: Message, at: int | None) -> None:
+        container, ok, why = message["container"], message["ok"], message["message"]
+        if message["which"] == _COMMAND:
+            if self._command_over is not None:
+                self._command_over(ok, why)
+            return
+        which = life.Which(message["which"])
+        if which in {life.Which.PRE_STOP, life.Which.POST_START}:
+            self.feed(life.HookEnded(ok, why, message.get("missing", False), which, container), at)
+        else:
+            self.feed(life.Probed(ok, why, which, container), at)
 
     def _hear(self, message: Message) -> None:
         at = message["at"]
+        name = message.get("container", "")
+        serving = name == self.pod.spec.serving
         match message["saw"]:
             case "started":
-                self._note(at, {"pid": message["pid"]})
-                self.feed(life.Started(), at)
+                if serving:
+                    self._note(at, {"pid": message["pid"]})
+                self.feed(life.Started(name), at)
             case "failed":
-                self._control.crashed(self, f"{self._command[0]}: {message['message'].lower()}")
-                self.feed(life.Exited(128), at)
+                self._control.crashed(self, f"{self.inside[name].command[0]}: {message['message'].lower()}")
+                self.feed(life.Exited(128, name), at)
             case "listeners":
                 self.listeners = [(port, text, reached) for port, text, reached in message["listeners"]]
                 self._control.heard(self)
                 self.look(at)
-            case "answer":
-                self._answered(message["to"], message["ok"], message["message"], at)
-            case "hook ended":
-                self.feed(life.HookEnded(message["ok"], message["message"], message.get("missing", False)), at)
+            case "answer" | "exec ended":
+                self._answered(message, at)
+            case "signalled" if serving and not self._restarting:
+                self._report(Milestone.STOP_SIGNAL, at, message["facts"])
             case "signalled":
-                detail = {key: value for key, value in message.items() if key not in {"saw", "at"}}
-                self._report(Milestone.STOP_SIGNAL, at, detail)
+                self._note(at, {f"container {name}: stop_signal": message["facts"]})
             case "exited":
-                self.listeners = []
-                if self.pod.deleted is None:
-                    self._control.crashed(self, f"it ended with exit code {message['code']}")
-                self._note(at, message["facts"])
-                self.feed(life.Exited(message["code"]), at)
+                self._exited(name, message, at)
             case "not silent":
                 self._note(at, {"not_silent": message["message"]})
             case "lost" | "fault" as what:
                 self._control.fault(self, message.get("message") or f"the process that holds it was {what}")
+
+    @property
+    def _restarting(self) -> bool:
+        return self.pod.server is not None and self.pod.server.restarting
+
+    def _exited(self, name: str, message: Message, at: int) -> None:
+        serving = name == self.pod.spec.serving
+        if serving:
+            self.listeners = []
+            self._note(at, message["facts"])
+        one = next(each for each in self.pod.containers if each.name == name)
+        over = one.spec.role is life.Role.INIT and message["code"] == 0
+        if self.pod.deleted is None and not over and not one.stopping:
+            self._control.crashed(self, f"{f'container {name}' if name else 'it'} ended with exit code {message['code']}")
+        self.feed(life.Exited(message["code"], name), at)
 
     def _note(self, at: int, facts: Mapping[str, Any]) -> None:
         if facts:
@@ -262,3 +327,12 @@ class KubeletPod:
         port = self._control.port(self)
         if port and self.pod.phase is life.Phase.RUNNING:
             self.feed(life.Listening(self.reaches(port)), at)
+
+
+def _why(phase: life.Phase, probe: str) -> str:
+    match phase:
+        case life.Phase.PENDING:
+            return "it waits for those before it"
+        case life.Phase.BACKOFF:
+            return "it ended and waits to be started again"
+    return probe or "it has not answered a probe yet"

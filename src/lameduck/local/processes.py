@@ -112,14 +112,19 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def end(pid: int) -> None:
+    """SIGKILL a process, if it is still there."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
 def end_descendants(pid: int) -> None:
     """SIGKILL everything below this process, which adopts orphans, until nothing is left, and reap it."""
     while below := descendants(pid):
         for child in below:
-            try:
-                os.kill(child, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+            end(child)
         try:
             os.waitpid(-1, 0)
         except ChildProcessError:

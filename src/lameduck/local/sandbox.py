@@ -13,8 +13,11 @@ import os
 import signal
 import socket
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from lameduck.local.mounting import Mount, mount_all
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -37,7 +40,6 @@ _RTA_DST, _RTA_OIF = 1, 4
 _TABLE_LOCAL, _BY_KERNEL, _SCOPE_LINK, _UNICAST = 255, 2, 253, 1
 _SO_ATTACH_FILTER, _BPF_RETURN = 26, 0x06
 _MOUNT_PRIVATE = 0x4000 | 0x40000
-_MOUNT_BIND = 0x1000
 _MOUNT_PROC = 0x2 | 0x4 | 0x8
 
 _libc = ctypes.PyDLL(None, use_errno=True)  # PyDLL keeps the interpreter's lock: a clone in between must not lose it
@@ -119,18 +121,18 @@ def join(pidfd: int, flags: int) -> None:
     _check(_libc.setns(pidfd, flags), "setns")
 
 
-def furnish(hostname: str, hosts: str) -> None:
-    """In the pod's first process: its name as host name, a `/proc` of its own where allowed, `/etc/hosts` from a file.
+def furnish(hostname: str, hosts: str, mounts: Sequence[Mount] = (), scratch: str = "") -> None:
+    """In a container's first process: its pod's host name, a `/proc` of its own where allowed, `/etc/hosts`, volumes.
 
-    Raises `OSError` if the hosts file ("" for none) cannot be put there.
+    Raises `OSError` if a volume or the hosts file ("" for none) cannot be put there.
     """
     name = hostname.encode()
     _libc.sethostname(name, len(name))
     _libc.mount(None, b"/", None, ctypes.c_ulong(_MOUNT_PRIVATE), None)
+    wanted = [*mounts, *([Mount(hosts, "/etc/hosts")] if hosts else [])]
+    if wanted:
+        mount_all(wanted, scratch)
     _libc.mount(b"proc", b"/proc", b"proc", ctypes.c_ulong(_MOUNT_PROC), None)
-    if hosts:
-        bound = _libc.mount(os.fsencode(hosts), b"/etc/hosts", None, ctypes.c_ulong(_MOUNT_BIND), None)
-        _check(bound, "mount(/etc/hosts)")
 
 
 def _sockaddr(address: str) -> bytes:

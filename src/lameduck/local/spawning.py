@@ -12,9 +12,11 @@ import resource
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from lameduck.local import sandbox
+from lameduck.local import processes, sandbox
+from lameduck.local.mounting import Mount
 from lameduck.local.sandbox import Isolation
 
 _OWN = sandbox.CLONE_NEWPID | sandbox.CLONE_NEWNS | sandbox.CLONE_NEWUTS
@@ -33,10 +35,15 @@ class Program(NamedTuple):
     """Its limit of open files, soft; the hard one stays."""
     hosts: str = ""
     """A file that stands in for `/etc/hosts`; "" for the machine's own."""
+    folder: str = ""
+    """Where it starts; "" for where lameduck was started."""
+    mounts: Sequence[Mount] = ()
+    scratch: str = ""
+    """An empty folder of ours, to arrange the mounts in."""
 
 
 def first_process(program: Program, isolation: Isolation, hostname: str) -> int:
-    """Start a pod's first process, process 1 of its own PID namespace where there is one; its pid as seen from here.
+    """Start a container's first process, process 1 of a PID namespace where there is one; its pid as seen from here.
 
     Raises `OSError` if it cannot be executed.
     """
@@ -47,10 +54,73 @@ def first_process(program: Program, isolation: Isolation, hostname: str) -> int:
         def prepare() -> None:
             sandbox.die_with_parent(signal.SIGKILL)
             if isolation.pid:
-                sandbox.furnish(hostname, program.hosts)
+                sandbox.furnish(hostname, program.hosts, program.mounts, program.scratch)
 
         _execute(program, prepare, blame)
     return _started(pid, report, blame)
+
+
+def kept_process(program: Program, pause: int, hostname: str) -> int:
+    """Start a container's first process below a keeper, in the PID namespace of the process behind the pidfd `pause`
+    (-1: in this one); the keeper's pid. It ends as the first process does, after everything below that.
+
+    Raises `OSError` if it cannot be executed.
+    """
+    report, blame = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            sandbox.die_with_parent(signal.SIGKILL)
+            if pause >= 0:
+                sandbox.join(pause, _OWN)
+                inner = os.fork()
+                if inner:
+                    os.close(blame)
+                    _end_like(inner)
+                sandbox.die_with_parent(signal.SIGKILL)
+                sandbox.unshare(sandbox.CLONE_NEWNS)
+            _keep(program, hostname if pause >= 0 else "", blame)
+        except OSError as error:
+            _give_up(blame, error)
+    return _started(pid, report, blame)
+
+
+def _keep(program: Program, hostname: str, blame: int) -> NoReturn:
+    """Be the parent of a first process until its end, and of everything that it leaves behind."""
+    sandbox.rename("pod keeper")
+    sandbox.adopt_orphans()
+    child = os.fork()
+    if child == 0:
+
+        def prepare() -> None:
+            sandbox.die_with_parent(signal.SIGKILL)
+            if hostname:
+                sandbox.furnish(hostname, program.hosts, program.mounts, program.scratch)
+
+        _execute(program, prepare, blame)
+    os.close(blame)
+    while True:
+        ended, status = os.wait()
+        if ended == child:
+            break
+    processes.end_descendants(os.getpid())
+    code = os.waitstatus_to_exitcode(status)
+    os._exit(128 - code if code < 0 else code)
+
+
+def pause_process(hostname: str) -> int:
+    """Start the process 1 of a PID namespace that several containers share: it only reaps. Its pid."""
+    pid = sandbox.clone(_OWN)
+    if pid == 0:
+        sandbox.die_with_parent(signal.SIGKILL)
+        sandbox.furnish(hostname, "")
+        sandbox.rename("pause")
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        while True:
+            signal.pause()
+    return pid
 
 
 def hook(program: Program, pidfd: int) -> int:
@@ -70,7 +140,7 @@ def hook(program: Program, pidfd: int) -> int:
                     _end_like(inner)
         except OSError as error:
             _give_up(blame, error)
-        _execute(program, lambda: None, blame)
+        _execute(program, lambda: sandbox.die_with_parent(signal.SIGKILL), blame)
     return _started(pid, report, blame)
 
 
@@ -97,17 +167,20 @@ def deaf_listener(address: str, port: int) -> list[socket.socket]:
 
 def _started(pid: int, report: int, blame: int) -> int:
     os.close(blame)
-    with os.fdopen(report, "rb") as pipe:
-        number = pipe.read()
+    with os.fdopen(report, encoding="utf-8") as pipe:
+        number, _, why = pipe.read().partition(" ")
     if number:
         os.waitpid(pid, 0)
-        raise OSError(int(number), os.strerror(int(number)))
+        raise OSError(int(number), why)
     return pid
 
 
 def _execute(program: Program, prepare: Callable[[], None], blame: int) -> NoReturn:
     try:
+        folder = program.folder or (str(Path.cwd()) if program.mounts else "")
         prepare()
+        if folder:
+            os.chdir(folder)
         os.setsid()
         os.nice(program.nice)
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -126,7 +199,7 @@ def _execute(program: Program, prepare: Callable[[], None], blame: int) -> NoRet
 
 
 def _give_up(blame: int, error: OSError) -> NoReturn:
-    os.write(blame, str(error.errno or 5).encode())
+    os.write(blame, f"{error.errno or 5} {error.strerror or error}".encode())
     os._exit(_CANNOT_EXECUTE)
 
 

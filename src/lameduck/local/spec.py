@@ -5,20 +5,24 @@ Law: everything that Kubernetes' API would refuse is refused here, before anythi
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from lameduck.core.budget import Budget
 from lameduck.core.errors import UsageError
 from lameduck.core.instants import MILLISECOND, SECOND, human
 from lameduck.core.path import Via
-from lameduck.core.pod import Delays, Hook, HookKind, PodSpec
+from lameduck.core.plan import Disruption
+from lameduck.core.podspec import ContainerSpec, Delays, Hook, HookKind, PodSpec
 from lameduck.core.probes import ProbeSpec
 from lameduck.core.rolling import Strategy, fenceposts
 from lameduck.local import relay
+from lameduck.local.podplan import Process
 
 DEFAULT_PORT = 8080
 """What `$PORT` says in a pod with a network of its own, where the user named no port."""
@@ -45,10 +49,14 @@ class Timings:
     exit_to_gone: Range = (880, 960, 1040)
     controller: Range = (15, 25, 40)
     """What a controller saw → what it does about it."""
+    next_container: Range = (440, 650, 910)
+    """An init container ended, or a sidecar started → what stands after it starts."""
+    turn: Range = (40, 55, 80)
+    """The last main container ended → the sidecars' stop signal."""
 
-    def draw(self, rng: random.Random, probe: ProbeSpec) -> Delays:
-        """One pod's delays."""
-        phase = rng.randrange(probe.period) if self.probe_phase is None else pick(rng, self.probe_phase)
+    def draw(self, rng: random.Random, probe: ProbeSpec | None) -> Delays:
+        """One pod's delays; `probe` is its readiness probe."""
+        phase = rng.randrange((probe or ProbeSpec()).period) if self.probe_phase is None else pick(rng, self.probe_phase)
         return Delays(
             start=pick(rng, self.start),
             probe_phase=phase,
@@ -60,6 +68,8 @@ class Timings:
             exit_to_silence=pick(rng, self.exit_to_silence),
             exit_to_slice=pick(rng, self.exit_to_slice),
             exit_to_gone=pick(rng, self.exit_to_gone),
+            next_container=pick(rng, self.next_container),
+            turn=pick(rng, self.turn),
         )
 
 
@@ -71,14 +81,18 @@ def pick(rng: random.Random, among: Range) -> int:
 
 @dataclass(frozen=True, slots=True)
 class LocalSpec:
-    """A bare command as a Deployment of `replicas` pods; durations in nanoseconds unless the name says otherwise."""
+    """A workload of `replicas` pods; durations in nanoseconds unless the name says otherwise.
 
-    command: tuple[str, ...]
+    A bare command is one container of the flat fields. With `containers` (a manifest's) the flat fields that are set
+    stand over what the serving one of them says.
+    """
+
+    command: tuple[str, ...] = ()
     replicas: int = 3
     port: int | None = None
     """The container's port; None: the one that somebody listens on."""
     ready_path: str | None = None
-    """Path of an httpGet readiness probe; None: a tcpSocket one."""
+    """Path of an httpGet readiness probe; None: a tcpSocket one, or what the manifest says."""
     grace: int = 30 * SECOND
     pre_stop_sleep: int | None = None
     """Whole seconds."""
@@ -105,13 +119,55 @@ class LocalSpec:
     nice: int = 5
     """How much lower the pods' priority is than that of the load engine on the same cores; 0 for none."""
     timings: Timings = field(default_factory=Timings)
+    disruption: Disruption = Disruption.ROLLOUT
+    disrupt_command: tuple[str, ...] = ()
+    """What `Disruption.RELOAD` runs in every serving container."""
+    deadline: int | None = None
+    """How long one disruption may take; None: the progress deadline."""
+    name: str = "app"
+    kind: Literal["Deployment", "StatefulSet", "DaemonSet"] = "Deployment"
+    recreate: bool = False
+    """Every old pod goes before a new one comes (``strategy.type: Recreate``)."""
+    partition: int = 0
+    """A StatefulSet's pods below this ordinal stay as they are."""
+    parallel: bool = False
+    """A StatefulSet's ``podManagementPolicy``; it orders scaling, not updates."""
+    containers: tuple[ContainerSpec, ...] = ()
+    processes: Mapping[str, Process] = field(default_factory=dict)
+    """What runs in them, by name."""
+    serving: str = ""
+    """The container that the Service's port names."""
+    share_processes: bool = False
+    """``shareProcessNamespace``."""
+    publish_not_ready: bool = False
+    budget: Budget | None = None
+    """The PodDisruptionBudget, which an eviction asks."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    namespace: str = "default"
+    ignored: tuple[str, ...] = ()
+    """What the manifest says and nobody here follows, in words."""
 
     def pod(self) -> PodSpec:
         """The pod template."""
-        return PodSpec(ProbeSpec(self.ready_path or ""), self.grace, self.hook())
+        if not self.containers:
+            only = ContainerSpec(readiness=ProbeSpec(self.ready_path or ""), pre_stop=self.hook())
+            return PodSpec((only,), self.grace)
+        containers = tuple(self._over(one) if one.name == self.serving else one for one in self.containers)
+        return PodSpec(containers, self.grace, self.serving, self.publish_not_ready)
+
+    def _over(self, server: ContainerSpec) -> ContainerSpec:
+        """The serving container with what was asked for beside the manifest."""
+        if self.ready_path is not None:
+            server = replace(server, readiness=ProbeSpec(self.ready_path))
+        return replace(server, pre_stop=self.hook() or server.pre_stop)
+
+    def process(self, container: str) -> Process:
+        """What runs in a container."""
+        known = self.processes.get(container, Process(()))
+        return replace(known, command=self.command) if container == self.serving and self.command else known
 
     def hook(self) -> Hook | None:
-        """The preStop hook, None without one."""
+        """The preStop hook of the flat fields, None without one."""
         if self.pre_stop_sleep is not None:
             return Hook(HookKind.SLEEP, seconds=self.pre_stop_sleep)
         if self.pre_stop_exec is not None:
@@ -122,12 +178,13 @@ class LocalSpec:
         return None
 
     def strategy(self) -> Strategy:
-        """The Deployment's strategy."""
-        return Strategy(self.max_surge, self.max_unavailable, self.min_ready_seconds * SECOND, self.progress_deadline)
+        """The workload's strategy."""
+        seconds, deadline = self.min_ready_seconds * SECOND, self.deadline or self.progress_deadline
+        return Strategy(self.max_surge, self.max_unavailable, seconds, deadline, recreate=self.recreate)
 
     def check(self) -> None:
         """Raises `UsageError` for what could never work, or what the API server would refuse."""
-        if not self.command:
+        if not self.process(self.serving).command:
             raise UsageError(
                 "no command to run: give it after --, as in 'lameduck prove --local -- python -m myservice'"
             )
@@ -136,13 +193,8 @@ class LocalSpec:
         hooks = (self.pre_stop_sleep, self.pre_stop_exec, self.pre_stop_http)
         if sum(hook is not None for hook in hooks) > 1:
             raise UsageError("a container has one preStop hook: choose between sleep, exec and http")
-        if self.pre_stop_sleep is not None and not 0 <= self.pre_stop_sleep * SECOND <= self.grace:
-            raise UsageError(
-                f"preStop sleep {self.pre_stop_sleep} s does not fit into a grace period of {human(self.grace)}: "
-                "the API server refuses it; raise the grace period or shorten the sleep"
-            )
-        if self.pre_stop_exec is not None and not self.pre_stop_exec:
-            raise UsageError("the preStop exec hook has no command")
+        for one in self.pod().containers:
+            self._check_hook(one.pre_stop)
         if self.ready_path is not None and not self.ready_path.startswith("/"):
             raise UsageError(f"the readiness path {self.ready_path!r} must begin with /")
         if not 0 <= self.min_sync <= 3600 * SECOND:
@@ -155,13 +207,32 @@ class LocalSpec:
             relay.plan(self.reach)
         except ValueError as error:
             raise UsageError(f"reach: {error}") from None
-        self._find_command()
+        for one in self.pod().containers:
+            self._find_command(one.name)
 
-    def _find_command(self) -> None:
-        name = self.command[0]
-        if shutil.which(name, path=self.env.get("PATH")) is not None:
+    def _check_hook(self, hook: Hook | None) -> None:
+        if hook is None:
             return
-        if "/" in name and Path(name).is_file():
-            raise UsageError(f"{name} is not executable: chmod +x it, or name its interpreter first")
+        if hook.kind is HookKind.SLEEP and not 0 <= hook.seconds * SECOND <= self.grace:
+            raise UsageError(
+                f"preStop sleep {hook.seconds} s does not fit into a grace period of {human(self.grace)}: "
+                "the API server refuses it; raise the grace period or shorten the sleep"
+            )
+        if hook.kind is HookKind.EXEC and not hook.command:
+            raise UsageError("the preStop exec hook has no command")
+
+    def _find_command(self, container: str) -> None:
+        process = self.process(container)
+        name = process.command[0]
+        folder = Path(process.folder or ".")
+        mounted = any(name == each.target or name.startswith(f"{each.target}/") for each in process.mounts)
+        variables = dict(process.environment) | dict(self.env)
+        if mounted or shutil.which(name, path=str(variables.get("PATH") or "") or None) is not None:
+            return
+        whose = f"container {container}: " if container else ""
+        if "/" in name and (folder / name).is_file():
+            if os.access(folder / name, os.X_OK):
+                return
+            raise UsageError(f"{whose}{name} is not executable: chmod +x it, or name its interpreter first")
         where = "" if "/" in name else " on the PATH"
-        raise UsageError(f"no such command{where}: {name}; give one that starts your server in the foreground")
+        raise UsageError(f"{whose}no such command{where}: {name}; give one that starts your server in the foreground")
