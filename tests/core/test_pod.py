@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lameduck.core import podspec
 from lameduck.core.endpoints import Endpoint
 from lameduck.core.instants import MILLISECOND, SECOND
 from lameduck.core.pod import (
@@ -42,7 +43,6 @@ from lameduck.core.pod import (
     stage,
     step,
 )
-from lameduck.core import podspec
 from lameduck.core.podspec import ContainerSpec
 from lameduck.core.probes import ProbeSpec
 from lameduck.core.timeline import Event as Fact
@@ -133,7 +133,9 @@ def ready(spec: podspec.PodSpec, delays: Delays = DELAYS, **process: Any) -> Nod
     return node
 
 
-def terminated(spec: podspec.PodSpec, delays: Delays = DELAYS, **process: Any) -> tuple[Node, Callable[[Any], float | None]]:
+def terminated(
+    spec: podspec.PodSpec, delays: Delays = DELAYS, **process: Any
+) -> tuple[Node, Callable[[Any], float | None]]:
     """A pod from its deletion to its end, and a function: when something first happened, in ms after the deletion."""
     node = ready(spec, delays, **process)
     start = node.now

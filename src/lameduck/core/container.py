@@ -1,9 +1,9 @@
 """One container's life, as its kubelet leads it: start, probes, stop with its hook and its turn, end, restart.
 
 Laws (kubelet ``kuberuntime_container.go``, ``prober``, ``kuberuntime_termination_order.go``; measured on 1.34): the
-preStop hook spends the grace period, in whole seconds, and then so does the wait for the container's turn; what is left,
-but at least 2 s, lies between the stop signal and SIGKILL; a failed hook means the stop signal at once; a hook that
-outlives the grace period runs on beside the drain. A container that ends without having been asked to, or whose
+preStop hook spends the grace period, in whole seconds, and then so does the wait for the container's turn; what is
+left, but at least 2 s, lies between the stop signal and SIGKILL; a failed hook means the stop signal at once; a hook
+that outlives the grace period runs on beside the drain. A container that ends without having been asked to, or whose
 liveness or startup probe gave it up, is started again: at first at once, then after 10 s, 20 s …
 
 Every wait is an entry of the agenda. A container does not know of the others: its pod says when its turn has come.
@@ -201,6 +201,7 @@ def _tick(one: Container, now: int) -> Step:
 
 
 # its start
+
 
 def _started(one: Container, now: int) -> Step:
     if one.phase is not Phase.RUNNING or one.started:

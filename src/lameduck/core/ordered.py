@@ -153,9 +153,7 @@ def _delete(state: StatefulSet, pod: str) -> tuple[StatefulSet, Effect]:
     return _leave(state, pod), Delete(pod)
 
 
-def _progress(
-    state: StatefulSet, effects: tuple[Effect, ...], now: int
-) -> tuple[StatefulSet, tuple[Effect, ...]]:
+def _progress(state: StatefulSet, effects: tuple[Effect, ...], now: int) -> tuple[StatefulSet, tuple[Effect, ...]]:
     if not state.rolling:
         return state, effects
     there = [m for m in state.members if available(m, state.strategy.min_ready, now)]

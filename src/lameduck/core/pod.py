@@ -182,7 +182,8 @@ def _event(pod: Pod, event: Event, now: int) -> Step:
         case Deleted(grace):
             return _deleted(pod, now, pod.spec.grace if grace is None else grace)
         case Started() | Probed() | HookEnded() | Exited():
-            return _container(pod, event.container, lambda one: life.step(one, event, now), now)
+            one = next((each for each in pod.containers if each.name == event.container), None)
+            return (pod, ()) if one is None else _moved(pod, one, life.step(one, event, now), now)
 
 
 def _plan(pod: Pod, at: int, what: Due) -> Pod:
@@ -208,7 +209,7 @@ def _tick(pod: Pod, now: int) -> Step:
             pod, more = _DUE[own[1]](pod, at)
         else:
             first = next(one for one in pod.containers if life.due(one) == at)
-            pod, more = _container(pod, first.name, lambda one, at=at: life.step(one, Tick(), at), at)  # type: ignore[misc]
+            pod, more = _moved(pod, first, life.step(first, Tick(), at), at)
         effects += more
         pod, more = _settle(pod, at)
         effects += more
@@ -218,12 +219,10 @@ def _tick(pod: Pod, now: int) -> Step:
 # its containers
 
 
-def _container(pod: Pod, name: str, change: Callable[[Container], life.Step], now: int) -> Step:
+def _moved(pod: Pod, before: Container, change: life.Step, now: int) -> Step:
     """One container's step; what it reports are the pod's milestones if it serves, else facts about the pod."""
-    before = next((one for one in pod.containers if one.name == name), None)
-    if before is None:
-        return pod, ()
-    after, effects = change(before)
+    after, effects = change
+    name = before.name
     pod = replace(pod, containers=tuple(after if one is before else one for one in pod.containers))
     if before.phase is Phase.RUNNING and after.phase is not Phase.RUNNING and pod.deleted is not None:
         pod = _plan(pod, now + pod.delays.turn, Due.TURN)
@@ -269,7 +268,7 @@ def _startable(pod: Pod) -> tuple[Container, ...]:
 def _run(pod: Pod, now: int) -> Step:
     effects: tuple[Effect, ...] = ()
     for one in _startable(pod):
-        pod, more = _container(pod, one.name, life.begin, now)
+        pod, more = _moved(pod, one, life.begin(one), now)
         effects += more
     return pod, effects
 
@@ -329,7 +328,7 @@ def _deleted(pod: Pod, now: int, grace: int) -> Step:
         pod = _plan(pod, now + pod.delays.deletion_to_slice, Due.WITHDRAW if withdrawn else Due.SLICE)
     for one in pod.containers:
         if one.phase is not Phase.RUNNING:
-            pod, more = _container(pod, one.name, lambda each: life.stop(each, now, grace), now)
+            pod, more = _moved(pod, one, life.stop(one, now, grace), now)
             report += more
     return _plan(pod, now + pod.delays.deletion_to_stop, Due.STOP), report
 
@@ -339,12 +338,7 @@ def _stop(pod: Pod, now: int) -> Step:
     effects: tuple[Effect, ...] = ()
     for one in pod.containers:
         waits = bool(_before(pod, one))
-        pod, more = _container(
-            pod,
-            one.name,
-            lambda each, waits=waits: life.stop(each, now, pod.spec.grace, waits=waits),  # type: ignore[misc]
-            now,
-        )
+        pod, more = _moved(pod, one, life.stop(one, now, pod.spec.grace, waits=waits), now)
         effects += more
     return pod, effects
 
@@ -363,7 +357,7 @@ def _turn(pod: Pod, now: int) -> Step:
     effects: tuple[Effect, ...] = ()
     for one in pod.containers:
         if one.waits and not _before(pod, one):
-            pod, more = _container(pod, one.name, lambda each: life.turn(each, now), now)
+            pod, more = _moved(pod, one, life.turn(one, now), now)
             effects += more
     return pod, effects
 

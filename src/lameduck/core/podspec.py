@@ -106,4 +106,3 @@ class Delays:
     """An init container ended, or a sidecar started → what stands after it starts."""
     turn: int = 55 * MILLISECOND
     """The last main container ended → the sidecars' stop signal."""
-

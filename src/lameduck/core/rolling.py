@@ -5,8 +5,8 @@ both zero makes the latter 1 (``ResolveFenceposts``); the new revision grows whi
 replicas + surge (``NewRSNewReplicas``); old ones shrink only as far as the *available* pods allow, unhealthy old pods
 first and oldest revision first (``rolling.go``); a ReplicaSet gives up pods that are not running, then not ready, then
 the youngest by powers of two of their age (``ActivePodsWithRanks``). A pod is *available* once it has been ready for
-`min_ready`. Terminating pods count nowhere, but a rollout is over for us only when they are gone. ``Recreate`` waits for
-that too (``recreate.go``), and so does a DaemonSet on its node (``daemon_controller.go``), which is otherwise a
+`min_ready`. Terminating pods count nowhere, but a rollout is over for us only when they are gone. ``Recreate`` waits
+for that too (``recreate.go``), and so does a DaemonSet on its node (``daemon_controller.go``), which is otherwise a
 Deployment of one pod: old one first, or with maxSurge 1 the new one.
 """
 

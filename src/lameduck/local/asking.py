@@ -92,7 +92,7 @@ class Asking:
     def _request(self) -> bytes:
         asked = self.question
         own = {"Host": f"{asked.address}:{asked.port}", "User-Agent": asked.agent, "Accept": "*/*"}
-        headers = {**own, **{name: value for name, value in asked.headers}, "Connection": "close"}
+        headers = {**own, **dict(asked.headers), "Connection": "close"}
         lines = [f"GET {asked.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
         return "\r\n".join(lines).encode()
 

@@ -1,34 +1,32 @@
-"""The Cluster port over this machine: a Deployment of real processes behind a simulated Service.
+"""The Cluster port over this machine: a workload of real processes behind a simulated Service.
 
-`core.rolling` decides which pods there are, `kubelet` leads each one's life, `node` routes to them. This file carries
+`core.workloads` decides which pods there are, `kubelet` leads each one's life, `node` routes to them. This file carries
 events between the three, with the control plane's own delays, and turns what goes wrong into words.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import resource
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from lameduck.cluster import ClusterFacts, Dialer, Observer, PodView
-from lameduck.core import endpoints, path, rolling
+from lameduck.core import endpoints, path, rolling, workloads
 from lameduck.core import pod as life
 from lameduck.core.errors import EnvironmentFault, LameduckError, UsageError
 from lameduck.core.instants import MILLISECOND, SECOND, human
+from lameduck.core.ordered import StatefulSet
 from lameduck.core.timeline import Event, Observation
-from lameduck.local import relay
+from lameduck.local.disrupting import Disruptor
 from lameduck.local.doorway import Doorway
 from lameduck.local.hop import Hop
 from lameduck.local.kubelet import KubeletPod
-from lameduck.local.link import Zygote
 from lameduck.local.node import NodeTable
-from lameduck.local.ports import PortChoice, free_port
-from lameduck.local.sandbox import Isolation
+from lameduck.local.podmaking import PodMaker
+from lameduck.local.ports import PortChoice
 from lameduck.local.spec import DEFAULT_PORT, LocalSpec, pick
 
 _LINGER = 5 * SECOND
@@ -36,7 +34,7 @@ _LINGER = 5 * SECOND
 
 
 class LocalCluster:
-    """A bare command as a Deployment on this machine; implements `lameduck.cluster.Cluster`.
+    """A bare command or a manifest's workload on this machine; implements `lameduck.cluster.Cluster`.
 
     `observe` is called on the event loop with every milestone; `clock` gives CLOCK_MONOTONIC nanoseconds.
     """
@@ -46,23 +44,17 @@ class LocalCluster:
         self._observe = observe
         self._clock = clock
         self._rng = random.Random(spec.seed)
-        self._zygote = Zygote()
-        self._isolation = Isolation(user=False, pid=False, net=False)
-        self._notes: list[str] = []
         self._pods: dict[str, KubeletPod] = {}
         self._dead: dict[str, KubeletPod] = {}
-        self._deployment = rolling.Deployment("app", spec.replicas, spec.strategy(), spec.seed)
+        self._workload = _workload(spec)
         self._wait: asyncio.Future[bool] | None = None
         self._handles: set[asyncio.TimerHandle] = set()
         self._tick: asyncio.TimerHandle | None = None
         said = spec.env.get("PORT", "")
         self._ports = PortChoice(spec.port, int(said) if said.isdigit() else DEFAULT_PORT)
-        self._files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._maker = PodMaker(spec, self._ports)
         self._doorway: Doorway | None = None
         self._hop = Hop(self._backend) if spec.via.kind is path.Kind.INGRESS else None
-        self._addresses = 0
-        self._ways_out: tuple[relay.Reach, ...] = ()
-        self._hosts = ""
         self._started = False
         self._stopped = False
         self._pace = path.pace(spec.via, spec.min_sync)
@@ -82,19 +74,14 @@ class LocalCluster:
         self._spec.check()
         if sys.platform != "linux":
             raise EnvironmentFault("pods on this machine need Linux: run lameduck in a container or a virtual machine")
-        self._prepare_files()
-        await self._zygote.start()
-        self._isolation = await self._find_isolation()
-        self._ports.shared = not self._isolation.net
-        if self._isolation.net:
-            self._open_ways_out()
+        await self._maker.start()
         deadline = asyncio.get_running_loop().call_later(self._spec.start_deadline / 1e9, self._too_late)
         try:
-            await self._until_done(rolling.Roll())
+            await self.until_done(rolling.Roll())
+            await self._until_served()
         finally:
             deadline.cancel()
         self._started = True
-        await self._until_routed()
         if self._hop is not None:
             await self._open_hop(self._hop)
         else:
@@ -110,15 +97,14 @@ class LocalCluster:
         return tuple(pod.view() for pod in self._pods.values())
 
     async def disrupt(self, number: int) -> bool:
-        """One rolling update to a new revision of the same template."""
-        self._tell(Event.DISRUPTION_REQUESTED, number, {"kind": "rollout"})
-        done = await self._until_done(rolling.Roll())
-        if done:
-            self._tell(Event.DISRUPTION_COMPLETED, number, {})
-        else:
-            why = f"no progress within {human(self._spec.progress_deadline)}: {self._why_not_ready()}"
+        """What the spec asks for, once."""
+        self._tell(Event.DISRUPTION_REQUESTED, number, {"kind": self._spec.disruption.value})
+        why = await Disruptor(self, self._spec).do(number)
+        if why:
             self._tell(Event.DISRUPTION_FAILED, number, {"why": why})
-        return done
+        else:
+            self._tell(Event.DISRUPTION_COMPLETED, number, {})
+        return not why
 
     async def stop(self) -> None:
         """End every pod at once and leave nothing behind."""
@@ -136,7 +122,7 @@ class LocalCluster:
             await self._hop.stop()
         for pod in [*self._pods.values(), *self._dead.values()]:
             pod.close()
-        await self._zygote.stop()
+        await self._maker.stop()
 
     # what the pods tell (`kubelet.Control`)
 
@@ -166,6 +152,7 @@ class LocalCluster:
         if self._hop is not None:
             self._hop.forget(name)
         self._dead.pop(name).close()
+        self._maker.discard(name)
 
     def heard(self, pod: KubeletPod) -> None:
         """Somebody listens: it may settle which port is the container's."""
@@ -176,6 +163,8 @@ class LocalCluster:
         if self._ports.chosen != chosen:
             for other in self._pods.values():
                 other.look(self._clock())
+        if self._look_served in self._node.on_change:
+            self._look_served()
 
     def crashed(self, pod: KubeletPod, why: str) -> None:
         """Before everything is up this ends the start; later the pod is started again."""
@@ -196,14 +185,36 @@ class LocalCluster:
         """Where pods share a network the command must take the port that it is given."""
         return ": let the command use $PORT or {port}" if self._ports.shared else ""
 
-    # the Deployment controller
+    # what a disruption does
+
+    async def until_done(self, event: rolling.Event) -> str:
+        """Tell the workload's controller, and wait until everything is as it wants it: "", or why it got no further."""
+        self._wait = asyncio.get_running_loop().create_future()
+        self._reconcile(event)
+        try:
+            if await self._wait:
+                return ""
+        finally:
+            self._wait = None
+        return f"no progress within {human(self._spec.strategy().progress_deadline)}: {self._why_not_ready()}"
+
+    def ready_pods(self) -> tuple[KubeletPod, ...]:
+        """The ready pods that nobody has told to go, oldest first."""
+        return tuple(pod for pod in self._pods.values() if pod.pod.ready and pod.pod.deleted is None)
+
+    def delete(self, pod: KubeletPod, grace: int | None = None) -> None:
+        """Somebody deletes a pod, with its own grace period or another one (ns)."""
+        pod.feed(life.Deleted(grace))
+        self._reconcile(rolling.Deleted(pod.name))
+
+    # the workload's controller
 
     def _control(self, event: rolling.Event) -> None:
         """The controller sees an event a little later."""
         self._later(pick(self._rng, self._spec.timings.controller), lambda: self._reconcile(event))
 
     def _reconcile(self, event: rolling.Event) -> None:
-        self._deployment, effects = rolling.step(self._deployment, event, self._clock())
+        self._workload, effects = workloads.step(self._workload, event, self._clock())
         for effect in effects:
             match effect:
                 case rolling.Create(name, revision):
@@ -217,78 +228,37 @@ class LocalCluster:
         if self._tick is not None:
             self._tick.cancel()
             self._tick = None
-        at = rolling.due(self._deployment)
+        at = workloads.due(self._workload)
         if at is not None:
             delay = max(0, at - self._clock()) / 1e9
             self._tick = asyncio.get_running_loop().call_later(delay, self._reconcile, rolling.Tick())
 
     def _create(self, name: str, revision: int) -> None:
-        spec = self._spec
-        template = spec.pod()
-        number = (
-            self._deployment.serial if not self._pods else len(self._pods) + len(self._dead) + self._deployment.serial
-        )
-        address = f"198.18.{number // 250 % 250}.{number % 250 + 2}" if self._isolation.net else "127.0.0.1"
-        port = self._ports.assign(name, free_port if not self._isolation.net else None)
-        output = spec.run_dir / f"{name}.log"
-        holder = self._zygote.holder(
-            {
-                "name": name,
-                "address": address,
-                "isolation": list(self._isolation),
-                "output": str(output),
-                "nice": spec.nice,
-                "files": self._files,
-                "reach": self._ways_out,
-                "hosts": self._hosts,
-                "only_port": 0 if self._isolation.net else port,
-            }
-        )
-        environment = {
-            "PORT": str(port),
-            **{key: value for key, value in spec.env.items() if key != "PORT" or self._isolation.net},
-            "POD_NAME": name,
-            "HOSTNAME": name,
-            "POD_IP": address,
-            "LAMEDUCK_REVISION": str(revision),
-        }
-        command = tuple(word.replace("{port}", str(port)) for word in spec.command)
-        pod = life.Pod(name, template, spec.timings.draw(self._rng, template.probe))
-        self._pods[name] = KubeletPod(
-            pod=pod,
-            holder=holder,
-            address=address,
-            command=command,
-            environment=environment,
-            output=output,
-            control=self,
-            observe=self._observe,
-            clock=self._clock,
-        )
+        delays = self._spec.timings.draw(self._rng, self._spec.pod().server.readiness)
+        self._pods[name] = self._maker.make(name, revision, delays, self, self._observe, self._clock)
         self._pods[name].feed(life.Created())
 
     # waiting, and why it was in vain
 
-    async def _until_done(self, event: rolling.Event) -> bool:
+    async def _until_served(self) -> None:
+        """Every replica is routed to, a sync or two after it became ready, and somebody listens in it.
+
+        Without a readiness probe a pod counts as ready before anybody listens; that is what rollouts are to show, not
+        what they begin with.
+        """
         self._wait = asyncio.get_running_loop().create_future()
-        self._reconcile(event)
+        self._node.on_change.append(self._look_served)
+        self._look_served()
         try:
-            return await self._wait
+            await self._wait
         finally:
             self._wait = None
+            self._node.on_change.remove(self._look_served)
 
-    async def _until_routed(self) -> None:
-        """A fresh Service takes a sync or two until every replica is in the node's table."""
-        routed = asyncio.get_running_loop().create_future()
-
-        def look() -> None:
-            if not routed.done() and len(self._node.pods) >= self._spec.replicas:
-                routed.set_result(None)
-
-        self._node.on_change.append(look)
-        look()
-        await routed
-        self._node.on_change.remove(look)
+    def _look_served(self) -> None:
+        listening = all(pod.reaches(self.port(pod)) for pod in self._pods.values())
+        if len(self._node.pods) >= self._spec.replicas and listening and not self._started:
+            self._done(True)
 
     async def _open_hop(self, hop: Hop) -> None:
         await hop.start()
@@ -309,7 +279,7 @@ class LocalCluster:
 
     def _why_not_ready(self) -> str:
         for pod in self._pods.values():
-            if life.stage(pod.pod) in {"starting", "not ready"}:
+            if life.stage(pod.pod) in {"starting", "not ready"} or not pod.reaches(self.port(pod)):
                 return f"{pod.name}: {pod.why_not_ready()}.{_quoted(pod.tail())}"
         waiting = ", ".join(f"{v.name} is {v.stage}" for v in self.pods() if v.stage != "ready")
         return waiting or "its pods did not stay ready"
@@ -330,61 +300,28 @@ class LocalCluster:
         handle = asyncio.get_running_loop().call_later(delay / 1e9, due)
         self._handles.add(handle)
 
-    def _prepare_files(self) -> None:
-        try:
-            self._spec.run_dir.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise EnvironmentFault(f"cannot write to {self._spec.run_dir}: {error.strerror}") from None
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft != hard:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-    def _open_ways_out(self) -> None:
-        """Give the pods an `/etc/hosts` with the names that they may reach outside of their network."""
-        self._ways_out = relay.plan(self._spec.reach)
-        if any(way.named for way in self._ways_out):
-            hosts = self._spec.run_dir.resolve() / "hosts"
-            hosts.write_text(relay.hosts(self._ways_out, Path("/etc/hosts").read_text(encoding="utf-8")), "utf-8")
-            self._hosts = str(hosts)
-
-    async def _find_isolation(self) -> Isolation:
-        """The best sandbox that this system allows: found out by making one, not by a system call's return value."""
-        if os.environ.get("LAMEDUCK_SANDBOX") == "off":
-            self._notes.append("no sandbox: LAMEDUCK_SANDBOX=off; the kernel's rules for process 1 are emulated")
-            return Isolation(user=False, pid=False, net=False)
-        net = self._spec.network == "sandbox"
-        why_not = ""
-        for user in (True, False):
-            wanted = Isolation(user=user, pid=True, net=net)
-            said = await self._zygote.trial(wanted)
-            if not said:
-                if not net:
-                    self._notes.append("the pods share this machine's network: each has a port of its own in $PORT")
-                return wanted
-            why_not = why_not or said
-        self._notes.append(
-            f"this system allows no sandbox ({why_not}): the pods are bare processes that share its network, each with "
-            "a port of its own in $PORT, and the kernel's rules for process 1 are emulated"
-        )
-        return Isolation(user=False, pid=False, net=False)
-
     def _facts(self) -> ClusterFacts:
-        spec = self._spec
-        hook = spec.hook()
+        spec, template = self._spec, self._spec.pod()
+        server = template.server
+        hook, probe = server.pre_stop, server.readiness
+        command = spec.process(spec.serving).command
+        said = f"httpGet {probe.path}" if probe and probe.path else "exec" if probe and probe.command else "tcpSocket"
         return ClusterFacts(
             kind="local",
-            name=Path(spec.command[0]).name,
+            name=spec.name if spec.containers else Path(command[0]).name,
             replicas=spec.replicas,
             grace=spec.grace,
             pre_stop=str(hook) if hook else "",
-            pre_stop_delay=spec.pre_stop_sleep * SECOND if spec.pre_stop_sleep else 0,
+            pre_stop_delay=hook.seconds * SECOND if hook and hook.kind is life.HookKind.SLEEP else 0,
             address=self._hop.address if self._hop else self._doorway.address if self._doorway else "",
-            notes=tuple(self._notes),
+            notes=(*self._maker.notes, *spec.ignored),
             details={
-                "command": list(spec.command),
-                "isolation": str(self._isolation),
+                "command": list(command),
+                "isolation": str(self._maker.isolation),
                 "port": self._ports.chosen,
-                "readiness": f"httpGet {spec.ready_path}" if spec.ready_path else "tcpSocket",
+                "readiness": said if probe else "none",
+                "strategy": _strategy(spec),
+                "containers": [one.name for one in template.containers],
                 "max_surge": spec.max_surge,
                 "max_unavailable": spec.max_unavailable,
                 "min_ready_seconds": spec.min_ready_seconds,
@@ -394,6 +331,18 @@ class LocalCluster:
                 "seed": spec.seed,
             },
         )
+
+
+def _workload(spec: LocalSpec) -> workloads.Workload:
+    if spec.kind == "StatefulSet":
+        return StatefulSet(spec.name, spec.replicas, spec.strategy(), spec.parallel, spec.partition)
+    return rolling.Deployment(spec.name, spec.replicas, spec.strategy(), spec.seed)
+
+
+def _strategy(spec: LocalSpec) -> str:
+    if spec.kind != "Deployment":
+        return spec.kind
+    return "Recreate" if spec.recreate else "RollingUpdate"
 
 
 def _quoted(tail: str) -> str:

@@ -79,16 +79,16 @@ class Contained:
         _, status = os.waitpid(self.keeper or self.pid, 0)
         os.close(self.pidfd)
         os.close(self.inside)
-        code = exit_code(os.waitstatus_to_exitcode(status))
+        code = os.waitstatus_to_exitcode(status)
         told = {
             "left_behind": self.left_behind,
             "process_ends": self.ends[-MOST_ENDS:],
             "handler_gone": self.handler_gone,
-            "raised_again": bool(self.caught) and code == 128 + self.caught,
+            "raised_again": bool(self.caught) and code == -self.caught,
         }
         self.pid, self.pidfd, self.inside, self.keeper = 0, -1, -1, 0
         self.left_behind, self.ends, self.caught, self.handler_gone = 0, [], 0, False
-        return code, told
+        return exit_code(code), told
 
 
 def exit_code(code: int) -> int:

@@ -102,7 +102,8 @@ class Holder:
         return None
 
     def _patience(self) -> int | None:
-        times = [each.deadline for each in (*self._asking.values(), *self._beside.values()) if each.deadline]
+        times = [asking.deadline for asking in self._asking.values() if asking.deadline]
+        times += [beside.deadline for beside in self._beside.values() if beside.deadline]
         if self._watch_every:
             times.append(self._watch_next)
         if not times:

@@ -134,7 +134,9 @@ class KubeletPod:
     def why_not_ready(self) -> str:
         """What keeps it from being ready, in words."""
         server, port = self.pod.server, self._control.port(self)
-        waiting = next((one for one in self.pod.containers if not one.ready and one.phase is not life.Phase.EXITED), None)
+        waiting = next(
+            (one for one in self.pod.containers if not one.ready and one.phase is not life.Phase.EXITED), None
+        )
         if waiting is not None and waiting is not server:
             probe = waiting.startup or waiting.readiness
             return f"container {waiting.name}: {_why(waiting.phase, probe.message if probe else '')}"
@@ -206,7 +208,7 @@ class KubeletPod:
                 self._control.endpoint(self, effect)
             case life.ConditionReady(ready):
                 if ready and self.pod.deleted is None:
-                    tell("watch", every=0)
+                    self._watch_no_more()
                     self.pool.fill()
                 self._control.condition(self, ready)
 
@@ -232,6 +234,11 @@ class KubeletPod:
         """Run a command of the user's in the serving container; `over` gets whether it ended well, and why not."""
         self._command_over = over
         self._exec(self.pod.spec.serving, _COMMAND, command)
+
+    @property
+    def crashes(self) -> int:
+        """How often the serving container ended though it was to go on."""
+        return len(self.pod.server.ends) if self.pod.server else 0
 
     def crash(self) -> None:
         """The serving container's first process dies."""
@@ -298,7 +305,9 @@ class KubeletPod:
         one = next(each for each in self.pod.containers if each.name == name)
         over = one.spec.role is life.Role.INIT and message["code"] == 0
         if self.pod.deleted is None and not over and not one.stopping:
-            self._control.crashed(self, f"{f'container {name}' if name else 'it'} ended with exit code {message['code']}")
+            self._control.crashed(
+                self, f"{f'container {name}' if name else 'it'} ended with exit code {message['code']}"
+            )
         self.feed(life.Exited(message["code"], name), at)
 
     def _note(self, at: int, facts: Mapping[str, Any]) -> None:
@@ -307,26 +316,23 @@ class KubeletPod:
 
     def _read_journal(self, until: int) -> None:
         """What `lameduck-pod` in the pod says of its end. Its clock is ours."""
-        for entry in journal.entries(self._end_of_log()):
+        for entry in (each for inside in self.inside.values() for each in journal.entries(_end_of(inside.output))):
             if self.pod.deleted is not None and self.pod.deleted <= entry.monotonic <= until:
                 seen = journal.observation(entry, self.name, entry.monotonic)
                 if seen is not None:
                     self._observe(seen)
-
-    def _end_of_log(self) -> list[str]:
-        try:
-            with self.output.open("rb") as log:
-                log.seek(max(0, log.seek(0, SEEK_END) - END_OF_LOG))
-                data = log.read()
-        except OSError:
-            return []
-        return data.decode(errors="replace").splitlines() if journal.BEGINNING.encode() in data else []
 
     def look(self, at: int) -> None:
         """Compare what listens with what the pod is known to do."""
         port = self._control.port(self)
         if port and self.pod.phase is life.Phase.RUNNING:
             self.feed(life.Listening(self.reaches(port)), at)
+            self._watch_no_more()
+
+    def _watch_no_more(self) -> None:
+        """A pod that is ready and listens changes nothing until its end; without a probe it may be ready before."""
+        if self.pod.ready and self.pod.listening and self.pod.deleted is None:
+            self._holder.tell("watch", every=0)
 
 
 def _why(phase: life.Phase, probe: str) -> str:
@@ -336,3 +342,13 @@ def _why(phase: life.Phase, probe: str) -> str:
         case life.Phase.BACKOFF:
             return "it ended and waits to be started again"
     return probe or "it has not answered a probe yet"
+
+
+def _end_of(output: Path) -> list[str]:
+    try:
+        with output.open("rb") as log:
+            log.seek(max(0, log.seek(0, SEEK_END) - END_OF_LOG))
+            data = log.read()
+    except OSError:
+        return []
+    return data.decode(errors="replace").splitlines() if journal.BEGINNING.encode() in data else []

@@ -1,8 +1,8 @@
 """A container's volumes and files at their places, in a mount namespace of its own.
 
-Laws: the machine's file system is never changed. Where a mount path is there already, the volume is bound over it; where
-it is not, the deepest folder above it that is there is replaced, in this namespace only, by one with the same entries
-that can take a new one. For the root folder that means a new root.
+Laws: the machine's file system is never changed. Where a mount path is there already, the volume is bound over it;
+where it is not, the deepest folder above it that is there is replaced, in this namespace only, by one with the same
+entries that can take a new one. For the root folder that means a new root.
 """
 
 from __future__ import annotations
@@ -105,14 +105,14 @@ def _copy_root(scratch: str) -> None:
     _check(_libc.syscall(number, os.fsencode(new), os.fsencode(old)), "pivot_root")
     os.chdir("/")
     _check(_libc.umount2(b"/.old", _DETACH), "umount")
-    os.rmdir("/.old")
+    Path("/.old").rmdir()
 
 
 def _fill(source: Path, copy: Path) -> None:
     for entry in os.scandir(source):
         place = copy / entry.name
         if entry.is_symlink():
-            place.symlink_to(os.readlink(entry.path))
+            place.symlink_to(Path(entry.path).readlink())
         elif entry.is_dir():
             place.mkdir()
             mount(entry.path, str(place), "", _BIND | _RECURSIVE)

@@ -105,6 +105,12 @@ def _keep(program: Program, hostname: str, blame: int) -> NoReturn:
             break
     processes.end_descendants(os.getpid())
     code = os.waitstatus_to_exitcode(status)
+    if code < 0:  # the holder must see that it was a signal
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        if -code not in {signal.SIGKILL, signal.SIGSTOP}:
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
     os._exit(128 - code if code < 0 else code)
 
 
@@ -129,6 +135,7 @@ def hook(program: Program, pidfd: int) -> int:
     Raises `OSError` if it cannot be executed.
     """
     report, blame = os.pipe2(os.O_CLOEXEC)
+    here = program._replace(folder=program.folder or str(Path.cwd()))  # joining a mount namespace leads to its root
     pid = os.fork()
     if pid == 0:
         try:
@@ -140,7 +147,7 @@ def hook(program: Program, pidfd: int) -> int:
                     _end_like(inner)
         except OSError as error:
             _give_up(blame, error)
-        _execute(program, lambda: sandbox.die_with_parent(signal.SIGKILL), blame)
+        _execute(here, lambda: sandbox.die_with_parent(signal.SIGKILL), blame)
     return _started(pid, report, blame)
 
 

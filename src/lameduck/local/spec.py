@@ -56,7 +56,9 @@ class Timings:
 
     def draw(self, rng: random.Random, probe: ProbeSpec | None) -> Delays:
         """One pod's delays; `probe` is its readiness probe."""
-        phase = rng.randrange((probe or ProbeSpec()).period) if self.probe_phase is None else pick(rng, self.probe_phase)
+        phase = (
+            rng.randrange((probe or ProbeSpec()).period) if self.probe_phase is None else pick(rng, self.probe_phase)
+        )
         return Delays(
             start=pick(rng, self.start),
             probe_phase=phase,
