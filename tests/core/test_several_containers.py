@@ -198,6 +198,14 @@ def test_a_container_that_ends_takes_the_readiness_of_its_pod_and_is_started_aga
     assert not node.at(M.EXITED), "the server did not end"
 
 
+def test_a_main_container_that_ends_well_is_started_again_too() -> None:
+    node = Several(APP)
+    node.until(5 * SECOND)
+    node.feed(Exited(0, "app"))
+    node.until(10 * SECOND)
+    assert node.pod.ready and len(node.of(Run, "app")) == 2
+
+
 def test_a_container_without_a_readiness_probe_is_ready_once_it_runs() -> None:
     node = Several(ContainerSpec("app"))
     node.until(520 * MS)
