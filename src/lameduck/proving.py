@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lameduck import __version__
-from lameduck.cluster import Attributing, Cluster, ClusterFacts, Holding, Observer, PodView
+from lameduck.cluster import Attributing, Cluster, ClusterFacts, Dialer, Holding, Observer, PodView
 from lameduck.core.errors import EnvironmentFault
 from lameduck.core.instants import SECOND, to_seconds
 from lameduck.core.plan import Plan
@@ -222,7 +222,8 @@ class _Proving:
             self.about["real_time"] = granted
             load = asyncio.create_task(self.engine.run(bounded=False))
             try:
-                await self._until_failed(load, self._phases())
+                async with self._held_sockets(facts, dialer):
+                    await self._until_failed(load, self._phases())
             finally:
                 self.engine.stop()
                 await asyncio.shield(load)
@@ -230,6 +231,26 @@ class _Proving:
                 if isinstance(dialer, Attributing):
                     dialer.attribute(state.recording)
                     self.writer.rewrite()
+
+    @contextlib.asynccontextmanager
+    async def _held_sockets(self, facts: ClusterFacts, dialer: Dialer) -> AsyncIterator[None]:
+        """The plan's WebSockets, open before the baseline and held until the phases are over."""
+        if self.plan.sockets is None:
+            yield
+            return
+        from lameduck.load.sockets import HeldSockets  # noqa: PLC0415 - its protocol's package is an extra
+
+        host, header = facts.host or facts.name, self.plan.traffic.served_by_header
+        held = HeldSockets(
+            self.plan.sockets, dialer, self.observe, host=host, served_by_header=header, clock=self.clock
+        )
+        await held.open()
+        holding = asyncio.create_task(held.hold())
+        try:
+            yield
+        finally:
+            holding.cancel()
+            await asyncio.gather(holding, return_exceptions=True)
 
     async def _until_failed(self, load: asyncio.Task[None], phases: Any) -> None:
         """The phases, for as long as the load runs: if the engine breaks, so does the proof."""

@@ -32,6 +32,7 @@ from lameduck.core.plan import (
     DisruptionPlan,
     Plan,
     RequestShape,
+    SocketPlan,
     TrafficPlan,
 )
 from lameduck.core.proof import Stall
@@ -261,10 +262,11 @@ def plan_from_json(data: Mapping[str, Any]) -> Plan:
     lanes = tuple((Lane(lane), share) for lane, share in traffic.pop("lanes"))
     arrivals = ArrivalProcess(traffic.pop("arrivals"))
     disruption = dict(data["disruption"])
-    rest = {key: value for key, value in data.items() if key not in {"traffic", "disruption"}}
+    rest = {key: value for key, value in data.items() if key not in {"traffic", "disruption", "sockets"}}
     return Plan(
         TrafficPlan(**traffic, requests=shapes, lanes=lanes, arrivals=arrivals),
         DisruptionPlan(**{**disruption, "kind": Disruption(disruption["kind"])}),
+        SocketPlan(**data["sockets"]) if data.get("sockets") else None,
         **rest,
     )
 

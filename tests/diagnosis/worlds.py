@@ -111,6 +111,7 @@ def run_of(
     completed: int | None = None,
     ended: float = 20_000,
     facts: Mapping[str, Any] | None = None,
+    plan: Plan | None = None,
     **more: Any,
 ) -> Run:
     """A run with one rollout from 9.9 s to 15 s, on top of the given life and exchanges."""
@@ -122,5 +123,5 @@ def run_of(
     seen += [Observation(at(9_900 + n), Event.DISRUPTION_REQUESTED, str(n + 1)) for n in range(rolled)]
     seen += [Observation(at(15_000 + n), Event.DISRUPTION_COMPLETED, str(n + 1)) for n in range(done)]
     known = {"kind": "local", "name": "app", "replicas": 2, "grace": 30 * SECOND, **(facts or {})}
-    plan = Plan(TrafficPlan(rate=200), DisruptionPlan(times=rolled))
+    plan = plan or Plan(TrafficPlan(rate=200), DisruptionPlan(times=rolled))
     return Run(plan, ClusterFacts(**known), recording, seen, at(0), at(ended), **more)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lameduck.core.instants import SECOND
-from lameduck.core.plan import DisruptionPlan, Plan, RequestShape, TrafficPlan
+from lameduck.core.plan import DisruptionPlan, Plan, RequestShape, SocketPlan, TrafficPlan
 from lameduck.core.proof import Proof
 from lameduck.local.cluster import LocalCluster
 from lameduck.local.spec import LocalSpec, Timings
@@ -20,7 +20,12 @@ BRISK = Timings(start=(1, 1, 1), probe_phase=(50, 100, 150), exit_to_gone=(200, 
 
 
 def proved(
-    folder: Path, *command: str, traffic: dict[str, Any] | None = None, rollouts: int = 1, **workload: Any
+    folder: Path,
+    *command: str,
+    traffic: dict[str, Any] | None = None,
+    rollouts: int = 1,
+    sockets: SocketPlan | None = None,
+    **workload: Any,
 ) -> Proof:
     """A brisk proof of a command; ``traffic`` and ``workload`` are fields of `TrafficPlan` and `LocalSpec`."""
     brisk = {"timeout": 3 * SECOND, "connect_timeout": 2 * SECOND, "duration": SECOND}
@@ -28,6 +33,7 @@ def proved(
     plan = Plan(
         TrafficPlan(**{**asked, **(traffic or {})}),
         DisruptionPlan(times=rollouts),
+        sockets,
         settle=SECOND // 2,
         baseline=SECOND,
         baseline_requests=100,

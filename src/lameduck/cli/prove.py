@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lameduck.cli import prove_kube
-from lameduck.cli.traffic import add_traffic_options, secrets, traffic_plan
+from lameduck.cli.traffic import add_socket_options, add_traffic_options, secrets, socket_plan, traffic_plan
 from lameduck.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--max-failures", type=int, default=0, metavar="N", help="exit 0 up to N lost requests; the verdict stays"
     )
     add_traffic_options(parser)
+    add_socket_options(parser)
     _workload(parser.add_argument_group("the workload"))
     prove_kube.configure(parser)
     output = parser.add_argument_group("output")
@@ -136,7 +137,7 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
 
     if arguments.rollouts < 0:
         raise UsageError("--rollouts is 0 (a control run) or more")
-    return Plan(traffic_plan(arguments), DisruptionPlan(times=arguments.rollouts))
+    return Plan(traffic_plan(arguments), DisruptionPlan(times=arguments.rollouts), socket_plan(arguments))
 
 
 def local_spec(arguments: argparse.Namespace) -> LocalSpec:
@@ -218,7 +219,8 @@ def exit_code(proof: Proof, max_failures: int) -> int:
     if proof.run.get("interrupted"):
         return ExitCode.INTERRUPTED
     if proof.verdict is Verdict.FAILED:
-        return ExitCode.OK if proof.failed <= max_failures else ExitCode.FAILED
+        lost = proof.failed + (len(proof.sockets.lost) if proof.sockets else 0)
+        return ExitCode.OK if lost <= max_failures else ExitCode.FAILED
     return ExitCode.OK if proof.verdict is Verdict.PROVEN else ExitCode.INCONCLUSIVE
 
 

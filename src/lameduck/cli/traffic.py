@@ -10,12 +10,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from lameduck.cli import values
 from lameduck.core.errors import UsageError
-from lameduck.core.plan import ArrivalProcess, RequestShape, TrafficPlan
+from lameduck.core.plan import ArrivalProcess, RequestShape, SocketPlan, TrafficPlan
 
 
 def add_traffic_options(parser: argparse.ArgumentParser, *, path: bool = True) -> None:
@@ -45,6 +47,27 @@ def add_traffic_options(parser: argparse.ArgumentParser, *, path: bool = True) -
     add("--expect-status", type=values.statuses, metavar="LIST", help="200,204,3xx,500-503 (default 2xx)")
     add("--expect-body", type=values.expected_body, metavar="WHAT", help="substring, /regex/ or /json/pointer=value")
     add("--served-by-header", metavar="NAME", help="the answer's header that names who served (default x-served-by)")
+
+
+def add_socket_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of held WebSockets."""
+    group = parser.add_argument_group("long-lived connections")
+    add = group.add_argument
+    add("--sockets", type=int, default=0, metavar="N", help="hold N WebSockets open through the disruptions (0)")
+    add("--socket-path", type=values.path, default="/", metavar="PATH", help="where they are opened (/)")
+    add("--socket-back", type=values.duration, metavar="TIME", help="one that is told to go must be back in (5s)")
+
+
+def socket_plan(arguments: argparse.Namespace) -> SocketPlan | None:
+    """The held WebSockets that were asked for; `UsageError` for a number that is none or where they cannot be held."""
+    if not arguments.sockets:
+        return None
+    if arguments.sockets < 0:
+        raise UsageError("--sockets is 0 or more")
+    if find_spec("websockets") is None:
+        raise UsageError("--sockets needs the package websockets: pip install 'lameduck[sockets]'")
+    plan = SocketPlan(arguments.sockets, arguments.socket_path)
+    return plan if arguments.socket_back is None else replace(plan, back_within=arguments.socket_back)
 
 
 def traffic_plan(arguments: argparse.Namespace, *, path: str | None = None) -> TrafficPlan:

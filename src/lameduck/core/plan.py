@@ -107,11 +107,21 @@ class DisruptionPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class SocketPlan:
+    """WebSockets that are held open beside the requests: how many, where, and how soon one must be back (ns)."""
+
+    count: int
+    path: str = "/"
+    back_within: int = 5 * SECOND
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Traffic and disruptions of one run."""
 
     traffic: TrafficPlan
     disruption: DisruptionPlan
+    sockets: SocketPlan | None = None
     settle: int = 1 * SECOND
     """Load whose results are discarded, at the start."""
     baseline: int = 5 * SECOND

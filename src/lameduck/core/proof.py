@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lameduck.core.exchange import Exchange, Kind, Lane
 from lameduck.core.finding import Finding
@@ -21,6 +21,9 @@ from lameduck.core.lag import Lag
 from lameduck.core.statistics import upper_bound
 from lameduck.core.timeline import PodHistory
 from lameduck.core.windows import Window
+
+if TYPE_CHECKING:
+    from lameduck.core.sockets import SocketTally
 
 STALL_THAT_EXCUSES = 100 * MILLISECOND
 STALL_THAT_SPOILS = 200 * MILLISECOND
@@ -110,6 +113,8 @@ class Proof:
     rollout_times: Sequence[int] = ()
     """How long each completed rollout took (ns), until its last old pod was gone."""
     disruption: str = "rollout"
+    sockets: SocketTally | None = None
+    """The WebSockets that were held; None where none was."""
     notes: Sequence[str] = ()
     run: Mapping[str, Any] = field(default_factory=dict)
     """Where the run is kept, versions, the command to reproduce it."""
@@ -154,6 +159,7 @@ class Proof:
             "suggested_pre_stop_seconds": self.suggested_pre_stop,
             "arithmetic": self.arithmetic,
             "response_time_ms": {phase: quantiles(h) for phase, h in self.response_time.items()},
+            "sockets": self.sockets.as_dict() if self.sockets else None,
             "notes": list(self.notes),
             "run": dict(self.run),
         }
@@ -299,18 +305,25 @@ def sentence(
     lanes: Iterable[Lane],
     disruption: str,
     masked: int = 0,
+    sockets: SocketTally | None = None,
 ) -> str:
     """The verdict as one sentence, with both bounds, the lanes, the disruption's name, and what retries masked."""
     how = " and ".join({Lane.NEW: "new", Lane.REUSE: "kept-alive"}[lane] for lane in lanes) + " connections"
     pods = f"{terminations} pod termination{'s' * (terminations != 1)}"
     if verdict is Verdict.FAILED:
-        return f"{failed:,} of {requests:,} requests were lost ({disruption}, {how}, {pods})"
+        as_well = (
+            f" and {len(sockets.lost):,} WebSockets ({sockets.held:,} held at a time)"
+            if sockets and sockets.lost
+            else ""
+        )
+        return f"{failed:,} of {requests:,} requests{as_well} were lost ({disruption}, {how}, {pods})"
     hidden = f"; {masked:,} more would have been but for a hop's retry: masked, not mended" if masked else ""
     bound, bound_pods = upper_bound(0, exposed), upper_bound(0, terminations)
     if verdict is Verdict.PROVEN:
+        as_well = f" and no WebSocket ({sockets.held:,} held at a time)" if sockets else ""
         return (
-            f"0 of {exposed:,} requests in exposed windows were lost ({disruption}, {how}, {pods}); at 95 % confidence "
-            f"that leaves at most {_rate(bound)} of requests and {bound_pods:.0%} of terminations{hidden}"
+            f"0 of {exposed:,} requests in exposed windows{as_well} were lost ({disruption}, {how}, {pods}); "
+            f"at 95 % confidence that leaves at most {_rate(bound)} of requests and {bound_pods:.0%} of terminations{hidden}"
         )
     return f"0 of {requests:,} requests were lost, but that proves nothing yet ({disruption}, {how}, {pods}){hidden}"
 

@@ -57,6 +57,10 @@ class Event(StrEnum):
     """A node's table came into force (detail: pods; fallback: terminating ones, for want of ready ones)."""
     WATCH_GAP = "watch_gap"
     """Blind from `detail.start` to `at`; closed by a relist (`detail.relist` true) or a resumed watch."""
+    SOCKET_OPENED = "socket_opened"
+    """A held WebSocket is open, to the pod that is the subject (detail: number)."""
+    SOCKET_ENDED = "socket_ended"
+    """It ended, and not by us (detail: number, opened, code (0: no close frame), reason, limit)."""
     POD_FACT = "pod_fact"
     """Anything else worth keeping of a pod; `detail` is merged into its facts."""
 

@@ -93,14 +93,14 @@ def _kinds(cases: Sequence[Joined]) -> str:
 
 def _evidence(members: Sequence[tuple[Joined, Cause]], load_started: int) -> Iterable[str]:
     yield _kinds([case for case, _ in members])
-    told = Counter(_shape(cause.because) for _, cause in members)
-    first_told = {_shape(cause.because): cause.because for _, cause in reversed(members)}
+    told = Counter(numberless(cause.because) for _, cause in members)
+    first_told = {numberless(cause.because): cause.because for _, cause in reversed(members)}
     for shape, count in told.most_common(EXAMPLES):
         yield f"{count:,} ×: {first_told[shape]}" if len(told) > 1 else first_told[shape]
     yield "e.g. " + describe(members[len(members) // 2][0], load_started)
 
 
-def _shape(sentence: str) -> str:
+def numberless(sentence: str) -> str:
     """A sentence without its numbers: what is said, whatever it was measured to be."""
     return "".join("#" if letter.isdigit() or letter == "." else letter for letter in sentence).replace("##", "#")
 

@@ -33,6 +33,8 @@ from lameduck.core.proof import (
 )
 from lameduck.core.recording import LANES, RETRIED, Recording
 from lameduck.core.run import Run
+from lameduck.core.sockets import held_at_deletion, socket_gate
+from lameduck.core.sockets import tally as tally_sockets
 from lameduck.core.statistics import upper_bound
 from lameduck.core.timeline import Event, Milestone, PodHistory, fold
 from lameduck.core.windows import Window, Windows, exposed
@@ -40,8 +42,10 @@ from lameduck.defects.diagnose import Cause, diagnose
 from lameduck.defects.evidence import gather
 from lameduck.defects.findings import of_failures, of_survivors
 from lameduck.defects.narrowing import narrow, tied
+from lameduck.defects.socketing import of_sockets
 
 FIRST_SECONDS = 2 * SECOND
+NOT_TESTED = "not tested: WebSockets and other connections that outlive a request (--sockets N holds some open)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +80,15 @@ def examine(run: Run) -> Judgement:
     if not _routes_known(run):  # only now is it known whom the attempts that failed had met
         lag = _lag(run, pods, tied(cases))
         evidence = replace(evidence, lag=lag)
-    hit = frozenset(pod.name for case in cases for pod in case.pods)
-    findings = of_failures(cases, evidence, run.load_started)
+    sockets = tally_sockets(run.observations, run.load_ended)
+    lost = sockets.lost if sockets else ()
+    hit = frozenset(pod.name for case in cases for pod in case.pods) | {end.pod for end in lost}
+    findings = of_failures(cases, evidence, run.load_started) + of_sockets(sockets, evidence, run.load_started)
     findings += of_survivors(evidence, findings)
     terminations = _terminations(pods, run)
     delays = _start_delays(run.recording, counted)
     gates = _gates(run, terminations, at_risk, counted, delays)
-    verdict = decide(len(failed), gates)
+    verdict = decide(len(failed) + len(lost), gates)
     kinds, stages, lanes = tally(failed)
     by_lane = _by_lane(run.recording, counted)
     n_exposed = sum(start in at_risk and start in counted for start in run.recording.intended_start)
@@ -100,6 +106,7 @@ def examine(run: Run) -> Judgement:
             lanes=[lane for lane, _ in run.plan.traffic.lanes],
             disruption=_disruption(run, rollouts_done),
             masked=masked,
+            sockets=sockets,
         ),
         requests=sum(by_lane.values()),
         exposed_requests=n_exposed,
@@ -126,7 +133,8 @@ def examine(run: Run) -> Judgement:
         masked=masked,
         rollout_times=_rollout_times(run),
         disruption=run.plan.disruption.kind.value,
-        notes=run.facts.notes,
+        sockets=sockets,
+        notes=(*run.facts.notes, *(() if sockets else (NOT_TESTED,))),
         run=run.meta,
     )
     return Judgement(proof, pods, [(case, diagnose(case, evidence)) for case in cases], at_risk, counted)
@@ -214,6 +222,8 @@ def _gates(
         ),
         sight_gate(gaps, at_risk.merged),
     ]
+    if run.plan.sockets:
+        gates.append(socket_gate(terminations, held_at_deletion(run.observations)))
     if not run.complete:
         gates.append(Gate("the record is whole", False, "the recorder died before the end", "prove again"))
     raised = [t.pod.name for t in terminations if t.pod.facts.get("raised_again")]

@@ -77,12 +77,14 @@ class Zygote:
         order["zygote"] = os.getpid()
         pid = os.fork()
         if pid == 0:
-            self._control.close()
-            mine.close()
-            for pidfd in self._holders:
-                os.close(pidfd)
-            holder.main(control, order, its)
-            os._exit(0)
+            try:
+                self._control.close()
+                mine.close()
+                for pidfd in self._holders:
+                    os.close(pidfd)
+                holder.main(control, order, its)
+            finally:  # told to end before it had its own handler, it must not end its siblings as the zygote would
+                os._exit(0)
         control.close()
         its.close()
         pidfd = os.pidfd_open(pid)

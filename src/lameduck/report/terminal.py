@@ -76,6 +76,8 @@ def _rows(proof: Proof) -> Iterable[tuple[str, str, str]]:
     yield "requests", f"{proof.requests:,}", counts(proof.requests_by_lane)
     yield "at risk", f"{proof.exposed_requests:,}", f"in the exposed windows of {proof.terminations} terminations"
     yield "lost", f"{proof.failed:,}", _lost(proof)
+    if proof.sockets:
+        yield "WebSockets", f"{proof.sockets.held:,}", proof.sockets.words()
     bounds = f"of requests at risk; {proof.upper_bound_terminations:.0%} of terminations"
     yield f"{CONFIDENCE:.0%} bound", f"≤ {percent(proof.upper_bound)}", bounds
     before, during = proof.response_time.get("baseline"), proof.response_time.get("exposed")

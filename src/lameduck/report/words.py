@@ -41,6 +41,8 @@ def numbers(proof: Proof) -> Iterable[tuple[str, str, str]]:
     yield "requests", f"{proof.requests:,}", counts(proof.requests_by_lane)
     yield "at risk", f"{proof.exposed_requests:,}", f"in the exposed windows of {proof.terminations} terminations"
     yield "lost", f"{proof.failed:,}", counts(most_first(proof.failures_by_kind))
+    if proof.sockets:
+        yield "WebSockets held", f"{proof.sockets.held:,}", proof.sockets.words()
     yield (
         "95 % bound",
         f"≤ {percent(proof.upper_bound)}",
