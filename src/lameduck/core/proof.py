@@ -323,7 +323,8 @@ def sentence(
         as_well = f" and no WebSocket ({sockets.held:,} held at a time)" if sockets else ""
         return (
             f"0 of {exposed:,} requests in exposed windows{as_well} were lost ({disruption}, {how}, {pods}); "
-            f"at 95 % confidence that leaves at most {_rate(bound)} of requests and {bound_pods:.0%} of terminations{hidden}"
+            f"at 95 % confidence that leaves at most {_rate(bound)} of requests and {bound_pods:.0%} of terminations"
+            f"{hidden}"
         )
     return f"0 of {requests:,} requests were lost, but that proves nothing yet ({disruption}, {how}, {pods}){hidden}"
 
