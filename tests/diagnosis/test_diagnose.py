@@ -1,11 +1,13 @@
 """Every row of the ordered table, with its neighbours: what decides, and what must not."""
 
+from dataclasses import replace
+
 import pytest
 from tests.diagnosis.worlds import DELETION, at, fine, going, life, lost, run_of, steady
 
 from lameduck.core.exchange import Exchange
-from lameduck.core.instants import SECOND
-from lameduck.core.timeline import Event, Observation
+from lameduck.core.instants import MILLISECOND, SECOND
+from lameduck.core.timeline import Event, Milestone, Observation
 from lameduck.defects.judge import judge
 
 OTHER = life("other", created=0, started=100, listening=200, ready=400)
@@ -26,6 +28,11 @@ def shell(*, caught: bool = False, code: int = 137) -> dict[str, dict[str, objec
 
 def left_behind(world: list[Observation]) -> list[Observation]:
     return [*world, Observation(at(DELETION + 40), Event.POD_FACT, "old", detail={"left_behind": 1})]
+
+
+def told_late(world: list[Observation]) -> list[Observation]:
+    late = {Milestone.EXITED, Milestone.KILLED}
+    return [replace(seen, precision=250 * MILLISECOND) if seen.what in late else seen for seen in world]
 
 
 def codes(
@@ -85,6 +92,9 @@ ROWS = {
     "a listener that closes with SIGKILL is no reaction": (
         going(details={"exited": {"code": 137}}, listener_closed=6_005, exited=6_010, killed=6_000, gone=6_900),
         [lost(5_500, "closed", "await", lane="reuse", nth=7, after=510)], ("LD904", "LD904")),
+    "an end that the API told of late, with the listener closed by it": (
+        told_late(going(details={"exited": {"code": 137}}, listener_closed=6_005, exited=6_200, killed=6_200, gone=6_900)),
+        [lost(5_500, "closed", "await", lane="reuse", nth=7, after=502)], ("LD904", "LD904")),
     "an exit that cuts what is in hand": (
         QUIET_EXIT, [lost(-40, "closed", "await", after=100)], ("LD803", "LD902")),
     "truncated by an exit": (

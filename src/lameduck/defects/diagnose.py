@@ -202,6 +202,9 @@ def _exit(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
         return None
     if Milestone.KILLED in pod.marks:
         return of_kill(pod, evidence)
+    stop = pod.at(Milestone.STOP_SIGNAL)
+    if exited.precision and stop is not None and _reused_and_cut(case.exchange) and not _in_hand(case.exchange, stop):
+        return None  # it may have drained what was in hand and closed what was idle: its end is not known well enough
     first_byte = case.exchange.first_byte
     if failure.kind is Kind.TRUNCATED and first_byte is not None and exited.at - first_byte >= LONG_STREAM:
         return Cause("LD909", "LD909", f"its answer had been streaming for {human(exited.at - first_byte)}")
@@ -283,7 +286,7 @@ def _stopping(case: Joined, pod: PodHistory, _: Evidence) -> Cause | None:
     if _reused_and_cut(exchange) and not _in_hand(exchange, stop):
         because = f"closed {human(at - stop)} after the stop signal, as its next request was on the way"
         return Cause("LD906", "LD906", because)
-    return Cause("LD803", "LD902", f"cut {human(at - stop)} after the stop signal, while its process lived on")
+    return Cause("LD803", "LD902", f"cut {human(max(0, at - stop))} after the stop signal, while its process lived on")
 
 
 def _wrong(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:

@@ -132,7 +132,9 @@ def _reactions(recording: Recording, pods: Iterable[PodHistory]) -> dict[str, st
 
 def _closed_listener(pod: PodHistory) -> str:
     stop, closed = pod.at(Milestone.STOP_SIGNAL), pod.at(Milestone.LISTENER_CLOSED)
-    end = min(pod.at(Milestone.KILLED) or 1 << 62, pod.at(Milestone.EXITED) or 1 << 62)
+    ends = [mark for each in (Milestone.KILLED, Milestone.EXITED) if (mark := pod.marks.get(each)) is not None]
+    # Seen through the API an end comes late: it was up to its precision earlier.
+    end = min((mark.at - mark.precision for mark in ends), default=1 << 62)
     if stop is None or closed is None or closed > end - SETTLED_APART:
         return ""
     return f"its listener closed {(closed - stop) / MILLISECOND:.0f} ms after the stop signal"

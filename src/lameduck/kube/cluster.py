@@ -26,7 +26,7 @@ from lameduck.kube.disrupting import Disruptor
 from lameduck.kube.listeners import Listeners
 from lameduck.kube.preflight import Checked, check
 from lameduck.kube.restoring import Ledger
-from lameduck.kube.sight import Sight, is_ready
+from lameduck.kube.sight import SIGNAL_PRECISION, Sight, is_ready
 from lameduck.kube.watching import Change, Gap, Seen, Watch
 from lameduck.kube.workload import Target
 
@@ -231,6 +231,7 @@ class KubeCluster:
             if self._listeners is not None:
                 self._listeners.forget(name)
             return
+        before = self._pods.get(name)
         if name not in self._since:
             self._since[name] = ("there before" if seen.change is Change.LISTED else "new", seen.at)
         self._pods[name] = seen.object
@@ -238,7 +239,8 @@ class KubeCluster:
             self._names[ip] = name
         if self._listeners is not None and ip:
             if meta.get("deletionTimestamp"):
-                self._listeners.closing(name, ip)
+                ready = before is not None and is_ready(before)
+                self._listeners.closing(name, ip, seen.at - seen.precision - SIGNAL_PRECISION if ready else None)
             elif seen.change is not Change.LISTED:
                 self._listeners.opening(name, ip)
 

@@ -14,7 +14,7 @@ import socket
 import struct
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import replace
 
 from lameduck.core.exchange import Kind, Stage
@@ -147,7 +147,9 @@ class Conntrack:
     def attribute(self, recording: Recording, names: Mapping[str, str]) -> None:
         """Fill in ``routed_to`` of every exchange that has none. ``names`` has each pod's name by its IP.
 
-        A refused attempt that the kernel never tracked was rejected before it was routed: no usable endpoint.
+        A refused attempt that the kernel never tracked was rejected before it was routed: no usable endpoint. So was
+        one that left for the Service's own address: no rule led it to a pod (seen for milliseconds when the first
+        endpoint of a Service without any comes).
         """
         by_connection: dict[int, int] = {}
         for seq in range(len(recording)):
@@ -163,14 +165,17 @@ class Conntrack:
                 if number:
                     by_connection[number] = recording.routed_to[seq]
             elif not ip and not self.lost:
-                _rejected(recording, seq)
+                _no_endpoint(recording, seq, {Kind.REFUSED})
+            elif ip == self._to[0]:
+                _no_endpoint(recording, seq, {Kind.REFUSED, Kind.TIMEOUT, Kind.UNREACHABLE})
 
 
-def _rejected(recording: Recording, seq: int) -> None:
+def _no_endpoint(recording: Recording, seq: int, kinds: Set[Kind]) -> None:
     failure = recording.failures[recording.failure[seq]]
     if (
         failure is not None
-        and (failure.stage, failure.kind) == (Stage.CONNECT, Kind.REFUSED)
+        and failure.stage is Stage.CONNECT
+        and failure.kind in kinds
         and recording.local_port[seq]
     ):
         recording.failure[seq] = recording.failure_index(replace(failure, detail=NO_ENDPOINT))

@@ -2,7 +2,7 @@
 
 Law: knock only where something is about to change (a pod that has not listened yet, or one that was told to go), at a
 low rate, and close at once. A refused or unanswered knock after an accepted one is the end of the listener, known
-to the time between the two.
+to the time between the two; so is a first knock at a pod that had been ready until it was told to go.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Listeners:
         """Find out when it first accepts."""
         self._knock(pod, ip, until_open=True)
 
-    def closing(self, pod: str, ip: str) -> None:
-        """Find out when it last accepts."""
-        self._knock(pod, ip, until_open=False)
+    def closing(self, pod: str, ip: str, listened_at: int | None) -> None:
+        """Find out when it last accepts; ``listened_at`` is when it surely did, None if that is not known (ns)."""
+        self._knock(pod, ip, until_open=False, last=listened_at)
 
     def forget(self, pod: str) -> None:
         """It is gone."""
@@ -53,12 +53,11 @@ class Listeners:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
 
-    def _knock(self, pod: str, ip: str, *, until_open: bool) -> None:
+    def _knock(self, pod: str, ip: str, *, until_open: bool, last: int | None = None) -> None:
         if (pod, until_open) not in self._tasks:
-            self._tasks[pod, until_open] = asyncio.create_task(self._watch(pod, ip, until_open))
+            self._tasks[pod, until_open] = asyncio.create_task(self._watch(pod, ip, until_open, last))
 
-    async def _watch(self, pod: str, ip: str, until_open: bool) -> None:
-        last: int | None = None
+    async def _watch(self, pod: str, ip: str, until_open: bool, last: int | None) -> None:
         end = self._clock() + int(LONGEST * 1e9)
         while (now := self._clock()) < end:
             accepted = await self._accepts(ip)

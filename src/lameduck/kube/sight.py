@@ -25,6 +25,9 @@ EXIT_PRECISION = 250 * MILLISECOND
 NOT_THERE = ("executable file not found", "no such file or directory", "exit status 127", "exit code 127")
 """How container runtimes and shells say that what a hook names is not in the image (runc, crun, POSIX shells)."""
 
+MOST_KILL_DELAY = 5 * SECOND
+"""From the end of the grace period to a killed container's end on the watch: 2 s of the kubelet's least, and some."""
+
 
 @dataclass(slots=True)
 class _Pod:
@@ -33,6 +36,8 @@ class _Pod:
     node: str = ""
     ready: bool = False
     deleted_at: int | None = None
+    kill_due: int = 0
+    """When its grace period ends, 0 if unknown."""
     hook_failed: bool = False
     told: set[Milestone] = field(default_factory=set)
 
@@ -99,6 +104,8 @@ class Sight:
             return
         pod.deleted_at = seen.at
         grace = meta.get("deletionGracePeriodSeconds")
+        if grace:
+            pod.kill_due = seen.at + int(grace) * SECOND
         yield from self._once(pod, Milestone.DELETION_REQUESTED, seen, {"grace": grace})
         shape = self.shape
         if not shape.pre_stop:
@@ -134,9 +141,13 @@ class Sight:
                 pod, seen.at, precision, "between the deletion and the exit: the hook's length is unknown"
             )
         detail = {"code": code, "reason": ended.get("reason", "")}
-        yield from self._at(pod, Milestone.EXITED, seen.at, seen.precision + EXIT_PRECISION, detail)
-        if code == 137 and ended.get("reason") != "OOMKilled":
-            yield from self._at(pod, Milestone.KILLED, seen.at, seen.precision + EXIT_PRECISION, {})
+        killed = code == 137 and ended.get("reason") != "OOMKilled"
+        precision = seen.precision + EXIT_PRECISION
+        if killed and 0 < seen.at - pod.kill_due < MOST_KILL_DELAY:
+            precision = max(precision, seen.at - pod.kill_due)  # not before its grace was over
+        yield from self._at(pod, Milestone.EXITED, seen.at, precision, detail)
+        if killed:
+            yield from self._at(pod, Milestone.KILLED, seen.at, precision, {})
 
     # endpoints
 

@@ -1,6 +1,6 @@
 """A raw HTTP/1.1 server, a thread per connection, with one known behaviour (first argument).
 
-Every answer that it sent whole is a line ``answered`` on standard output: the tests' judge of what was served.
+Every answer that it sent whole is a line ``answered`` on standard output (not with $QUIET): the judge of what was served.
 `GET /WORK_MS` works that long. Behaviours are the functions `on_*` (at the stop signal) and `as_*` (always).
 """
 
@@ -23,6 +23,8 @@ close_after = False
 
 
 def say(*words):
+    if "QUIET" in os.environ:
+        return
     sys.stdout.write(" ".join(map(str, words)) + "\n")
     sys.stdout.flush()
 
@@ -94,6 +96,13 @@ def on_drains(listener):
     finish(listener)
 
 
+def on_lets_go(listener):
+    """Close the listener, announce the close on every answer, let what is in hand end, go."""
+    global close_after
+    close_after = True
+    finish(listener)
+
+
 def on_lame(listener):
     """Go on accepting, announce the close on every answer, go when nobody has been there for a second."""
     global close_after
@@ -145,7 +154,7 @@ def on_late(listener):
 
 def main():
     if behaviour == "listens-late":
-        time.sleep(1.5)
+        time.sleep(float(sys.argv[2]) if len(sys.argv) > 2 else 1.5)
     host = "127.0.0.1" if behaviour == "binds-loopback" else "0.0.0.0"
     listener = socket.create_server((host, int(os.environ["PORT"])), backlog=256)
     if behaviour == "leaves-a-child" and os.fork():

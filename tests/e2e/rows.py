@@ -1,0 +1,195 @@
+"""The truth table: workloads whose fate in a rollout was measured on a real cluster, and what a proof must say of each.
+
+Law: a row says what must be found and what may be found besides; everything else is wrong. The letters are those of
+docs/truth-cluster.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tests.e2e.rig import Shape, execute, sleep
+
+Cause = tuple[str, str]
+"""The defect's code and the symptom's."""
+
+NO_DELAY, UNDRAINED, TOO_SHORT = ("LD101", "LD901"), ("LD803", "LD902"), ("LD109", "LD901")
+UNHEARD, GRACE, NO_ENDPOINT = ("LD903", "LD903"), ("LD102", "LD904"), ("LD202", "LD901")
+NOT_LISTENING, BACKLOG, UNSERVED = ("LD301", "LD910"), ("LD912", "LD912"), ("LD905", "LD905")
+RACE, RACE_AT_STOP = ("LD605", "LD906"), ("LD906", "LD906")
+ONE_BY_ONE = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}}
+DEAD_KEPT = ("LD914", "LD914")
+EDGES = frozenset({BACKLOG, RACE_AT_STOP, UNSERVED, DEAD_KEPT})
+"""What now and then befalls a few requests: in the instant in which a listener closes; and, where a client's port is used
+again within two minutes of a connection that was swallowed, the connection table still leads to the dead pod."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One workload, the traffic, and what a proof of its rollout must say."""
+
+    what: str
+    shape: Shape
+    verdict: str
+    must: frozenset[Cause] = frozenset()
+    may: frozenset[Cause] = frozenset()
+    flags: Sequence[str] = ("--path", "/50")
+    qps: int = 300
+    rollouts: int = 1
+    through: bool = False
+    """Through the ingress."""
+    lost: tuple[int, int] = (0, 0)
+    """Least and most requests lost in a rollout."""
+    quick: bool = False
+    """Run by `scripts/e2e` without --full too."""
+    lanes: str = ""
+    also: frozenset[str] = field(default_factory=frozenset)
+    """Other verdicts that are as true: where phase decides."""
+
+
+ROWS = {
+    "a": Row(
+        "ignores SIGTERM, grace 5 s", Shape(("ignores",), grace=5), "FAILED", frozenset({UNHEARD}), lost=(1, 400)
+    ),
+    "b": Row(
+        "exits at once on SIGTERM",
+        Shape(("exits",)),
+        "FAILED",
+        frozenset({NO_DELAY, UNDRAINED}),
+        EDGES,
+        lost=(15, 800),
+        quick=True,
+    ),
+    "c": Row(
+        "closes its listener and drains",
+        Shape(),
+        "FAILED",
+        frozenset({NO_DELAY}),
+        EDGES,
+        lost=(15, 800),
+        quick=True,
+    ),
+    "d": Row("drains, preStop sleep 5", Shape(hook=sleep(5)), "PROVEN", rollouts=2, quick=True),
+    "dx": Row("drains, preStop exec `sleep 5`", Shape(hook=execute("sleep", "5")), "PROVEN", rollouts=2),
+    "d1": Row(
+        "drains, preStop sleep 1: shorter than the lag",
+        Shape(hook=sleep(1)),
+        "FAILED",
+        frozenset({TOO_SHORT}),
+        EDGES,
+        rollouts=3,
+        lost=(1, 120),
+        also=frozenset({"PROVEN"}),
+    ),
+    "d2": Row("drains, preStop sleep 2", Shape(hook=sleep(2)), "PROVEN", rollouts=2),
+    "dl": Row("lame duck, preStop sleep 5", Shape(("lame",), hook=sleep(5)), "PROVEN", rollouts=2),
+    "db": Row(
+        "drains, preStop sleep 5, a client that does not look before reuse",
+        Shape(hook=sleep(5)),
+        "PROVEN",
+        may=frozenset({RACE_AT_STOP, RACE}),
+        flags=("--path", "/20", "--no-look"),
+        rollouts=2,
+        lost=(0, 40),
+        also=frozenset({"FAILED"}),
+    ),
+    "e": Row(
+        "bash without exec in front, grace 5 s",
+        Shape(script="swallow", grace=5),
+        "FAILED",
+        frozenset({UNHEARD}),
+        flags=("--path", "/200"),
+        qps=150,
+        lost=(5, 200),
+        quick=True,
+    ),
+    "f": Row(
+        "bash that forwards and waits",
+        Shape(script="forward"),
+        "FAILED",
+        frozenset({NO_DELAY}),
+        EDGES,
+        lost=(15, 800),
+        quick=True,
+    ),
+    "g": Row(
+        "preStop exec `sleep 10`, grace 5 s, short requests",
+        Shape(hook=execute("sleep", "10"), grace=5),
+        "PROVEN",
+        rollouts=1,
+    ),
+    "g3": Row(
+        "preStop exec `sleep 10`, grace 5 s, requests of 4 s",
+        Shape(hook=execute("sleep", "10"), grace=5),
+        "FAILED",
+        frozenset({GRACE}),
+        flags=("--path", "/4000"),
+        qps=50,
+        lost=(20, 300),
+    ),
+    "h": Row(
+        "no readiness probe, listens after 3 s, preStop sleep 5",
+        Shape(("listens-late", "3"), readiness=False, hook=sleep(5)),
+        "FAILED",
+        frozenset({NOT_LISTENING}),
+        lost=(50, 2000),
+        quick=True,
+    ),
+    "i": Row(
+        "1 replica, maxSurge 0, preStop sleep 5",
+        Shape(replicas=1, strategy=ONE_BY_ONE, hook=sleep(5)),
+        "PROVEN",
+        rollouts=2,
+        qps=200,
+        quick=True,
+    ),
+    "i0": Row(
+        "1 replica, maxSurge 0, no preStop",
+        Shape(replicas=1, strategy=ONE_BY_ONE),
+        "FAILED",
+        may=EDGES | {NO_DELAY, NO_ENDPOINT},
+        qps=200,
+        lost=(10, 800),
+    ),
+    "i8": Row(
+        "1 replica, maxSurge 0, preStop sleep 5, listens after 8 s",
+        Shape(("listens-late", "8"), replicas=1, strategy=ONE_BY_ONE, hook=sleep(5)),
+        "FAILED",
+        frozenset({NO_ENDPOINT}),
+        EDGES | {TOO_SHORT},
+        qps=200,
+        lost=(200, 2500),
+    ),
+    "j": Row(
+        "closes idle connections after 0.2 s, a client that does not look, no rollout",
+        Shape(("closes-idle",), hook=sleep(5)),
+        "FAILED",
+        frozenset({RACE}),
+        flags=("--path", "/20", "--no-look", "--lanes", "reuse", "--duration", "15s"),
+        qps=60,
+        rollouts=0,
+        lost=(5, 900),
+    ),
+    "kb": Row(
+        "exits at once, through Traefik",
+        Shape(("exits",)),
+        "FAILED",
+        through=True,
+        lost=(15, 2000),
+    ),
+    "kc": Row("drains, through Traefik", Shape(), "FAILED", through=True, lost=(15, 2000)),
+    "kd": Row("drains, preStop sleep 5, through Traefik", Shape(hook=sleep(5)), "PROVEN", through=True, quick=True),
+    "kd2": Row(
+        "drains, preStop sleep 2, through Traefik: at the edge of its throttle",
+        Shape(hook=sleep(2)),
+        "PROVEN",
+        through=True,
+        rollouts=2,
+        lost=(0, 60),
+        also=frozenset({"FAILED"}),
+    ),
+    "kd3": Row("drains, preStop sleep 3, through Traefik", Shape(hook=sleep(3)), "PROVEN", through=True, rollouts=2),
+    "ss": Row("StatefulSet, drains", Shape(kind="StatefulSet"), "FAILED", frozenset({NO_DELAY}), EDGES, lost=(5, 900)),
+    "ssd": Row("StatefulSet, drains, preStop sleep 5", Shape(kind="StatefulSet", hook=sleep(5)), "PROVEN"),
+}
