@@ -93,7 +93,7 @@ ROWS = {
         going(details={"exited": {"code": 137}}, listener_closed=6_005, exited=6_010, killed=6_000, gone=6_900),
         [lost(5_500, "closed", "await", lane="reuse", nth=7, after=510)], ("LD904", "LD904")),
     "an end that the API told of late, with the listener closed by it": (
-        told_late(going(details={"exited": {"code": 137}}, listener_closed=6_005, exited=6_200, killed=6_200, gone=6_900)),
+        told_late(going(details={"exited": {"code": 137}}, listener_closed=6_005, exited=6_200, killed=6_200)),
         [lost(5_500, "closed", "await", lane="reuse", nth=7, after=502)], ("LD904", "LD904")),
     "an exit that cuts what is in hand": (
         QUIET_EXIT, [lost(-40, "closed", "await", after=100)], ("LD803", "LD902")),

@@ -71,3 +71,38 @@ def test_what_a_retry_masked_is_counted_and_said() -> None:
     masked = judge(run)
     assert (masked.masked, masked.failed, masked.as_dict()["masked_by_retries"]) == (1, 0, 1)
     assert masked.sentence == f"{clean.sentence}; 1 more would have been but for a hop's retry: masked, not mended"
+
+
+def silent(exchange: Exchange) -> Exchange:
+    """A failure that a hop made without a word of its own, whichever pod it was."""
+    assert exchange.failure is not None
+    return replace(exchange, routed_to="", failure=replace(exchange.failure, detail=""))
+
+
+SILENT = {
+    "502 while a pod was ending": (QUIET_EXIT, silent(gateway(100)), [("LD101", "LD907")]),
+    "no answer at all, begun while a pod was ending": (
+        QUIET_EXIT, silent(lost(900, "timeout", "await", after=5_000)), [("LD101", "LD901")]),
+    "502 after a preStop that was too short": (hook(1_000), silent(gateway(1_400)), [("LD109", "LD907")]),
+    "502 of a request in hand at the exit": (
+        QUIET_EXIT, silent(lost(-40, "bad_status", "validate", status=502, after=100, first_byte=55)),
+        [("LD803", "LD907")]),
+    "502 while no pod was ending": (QUIET_EXIT, silent(gateway(8_000)), [("LD907", "LD907")]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", SILENT.values(), ids=SILENT.keys())
+def test_a_hop_that_says_nothing_is_judged_by_the_pods_that_were_ending(
+    row: tuple[list[Observation], Exchange, list[tuple[str, str]]],
+) -> None:
+    world, exchange, expected = row
+    told = [replace(each, served_by="other") for each in steady(20_000)]
+    judged = judge(run_of([*world, *OTHER], [*told, exchange], facts={"details": {"via": "ingress"}}))
+    found = [f for f in judged.findings if f.symptom != "LD911" and f.count]
+    assert [(f.defect.code, f.symptom) for f in found] == expected
+    assert all(f.confidence.value == "likely" for f in found if f.defect.code != "LD907")
+
+
+def test_a_502_may_be_the_pods_own_where_pods_do_not_name_themselves() -> None:
+    run = run_of([*QUIET_EXIT, *OTHER], [*steady(20_000), silent(gateway(100))], facts={"details": {"via": "ingress"}})
+    assert "LD907" not in {finding.symptom for finding in judge(run).findings}

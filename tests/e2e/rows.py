@@ -21,8 +21,11 @@ RACE, RACE_AT_STOP = ("LD605", "LD906"), ("LD906", "LD906")
 ONE_BY_ONE = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}}
 DEAD_KEPT = ("LD914", "LD914")
 EDGES = frozenset({BACKLOG, RACE_AT_STOP, UNSERVED, DEAD_KEPT})
-"""What now and then befalls a few requests: in the instant in which a listener closes; and, where a client's port is used
-again within two minutes of a connection that was swallowed, the connection table still leads to the dead pod."""
+"""What now and then befalls a few requests: in the instant in which a listener closes; and, where a client's port is
+used again within two minutes of a connection that was swallowed, the connection table still leads to the dead pod."""
+BAD_GATEWAY = ("LD101", "LD907")
+BEHIND = EDGES | {NO_DELAY, ("LD803", "LD907"), ("LD907", "LD907")}
+"""Behind an ingress: what it did not get through to times out; which end of a pod cut a request may stay open."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,7 @@ class Row:
 
 
 ROWS = {
-    "a": Row(
-        "ignores SIGTERM, grace 5 s", Shape(("ignores",), grace=5), "FAILED", frozenset({UNHEARD}), lost=(1, 400)
-    ),
+    "a": Row("ignores SIGTERM, grace 5 s", Shape(("ignores",), grace=5), "FAILED", frozenset({UNHEARD}), lost=(1, 400)),
     "b": Row(
         "exits at once on SIGTERM",
         Shape(("exits",)),
@@ -175,10 +176,14 @@ ROWS = {
         "exits at once, through Traefik",
         Shape(("exits",)),
         "FAILED",
+        frozenset({BAD_GATEWAY}),
+        BEHIND,
         through=True,
         lost=(15, 2000),
     ),
-    "kc": Row("drains, through Traefik", Shape(), "FAILED", through=True, lost=(15, 2000)),
+    "kc": Row(
+        "drains, through Traefik", Shape(), "FAILED", frozenset({BAD_GATEWAY}), BEHIND, through=True, lost=(15, 2000)
+    ),
     "kd": Row("drains, preStop sleep 5, through Traefik", Shape(hook=sleep(5)), "PROVEN", through=True, quick=True),
     "kd2": Row(
         "drains, preStop sleep 2, through Traefik: at the edge of its throttle",

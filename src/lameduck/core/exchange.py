@@ -53,7 +53,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """What a hop between client and pod met when it passed the request on, by the hop's own word."""
+    """What a hop between client and pod met when it passed the request on, by the hop's own word or `inferred`."""
 
     stage: Stage
     kind: Kind
@@ -64,6 +64,8 @@ class Behind:
     after: int = 0
     """How long after the exchange's start the hop began a second try (ns, to the millisecond); 0 for the first."""
     detail: str = ""
+    inferred: bool = False
+    """The hop said nothing: this is what it must have met."""
 
 
 @dataclass(frozen=True, slots=True)

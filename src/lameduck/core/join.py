@@ -23,6 +23,8 @@ class Tie(StrEnum):
     PEER = "peer"
     CANDIDATES = "candidates"
     NO_ENDPOINT = "no endpoint"
+    HOP = "hop"
+    """A hop that said nothing made the failure: the pods that were ending then."""
 
 
 NO_ENDPOINT = "no usable endpoint"

@@ -55,8 +55,12 @@ def diagnose(case: Joined, evidence: Evidence) -> Cause:
         return BROKEN_BEFORE
     cause = _diagnose(met, evidence)
     if cause.code == "LD999":
-        return cause
+        by_a_hop = failure.behind.inferred and failure.kind is Kind.BAD_STATUS
+        return Cause("LD907", "LD907", f"{case.exchange.status} by a hop: {cause.because}") if by_a_hop else cause
     because = f"the hop's own connection to the pod: {cause.because}"
+    if failure.behind.inferred:
+        because = f"a hop that says no more, while a pod was ending: {cause.because}"
+        cause = replace(cause, confidence=Confidence.LIKELY)
     if failure.kind is not Kind.BAD_STATUS:
         return replace(cause, because=because)
     return Cause(cause.code, "LD915" if cause.symptom == "LD915" else "LD907", because, cause.confidence)
@@ -205,6 +209,8 @@ def _exit(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
     stop = pod.at(Milestone.STOP_SIGNAL)
     if exited.precision and stop is not None and _reused_and_cut(case.exchange) and not _in_hand(case.exchange, stop):
         return None  # it may have drained what was in hand and closed what was idle: its end is not known well enough
+    if exited.precision and evidence.last_answers.get(pod.name, 0) > case.judged_at:
+        return None  # it still answered others afterwards
     first_byte = case.exchange.first_byte
     if failure.kind is Kind.TRUNCATED and first_byte is not None and exited.at - first_byte >= LONG_STREAM:
         return Cause("LD909", "LD909", f"its answer had been streaming for {human(exited.at - first_byte)}")

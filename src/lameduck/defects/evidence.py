@@ -53,6 +53,10 @@ class Evidence:
     baseline_totals: Mapping[Lane, int] = field(default_factory=dict)
     exposed_failures: Mapping[Signature, int] = field(default_factory=dict)
     exposed_totals: Mapping[Lane, int] = field(default_factory=dict)
+    pods_name_themselves: bool = False
+    """Whether answers have a header that says which pod gave them."""
+    last_answers: Mapping[str, int] = field(default_factory=dict)
+    """When each pod was last seen to begin an answer."""
     answered_wrong_before: frozenset[tuple[str, int]] = frozenset()
     """(pod, status) of unexpected answers given by pods that had not been told to stop."""
 
@@ -98,8 +102,19 @@ def gather(
         baseline_totals=baseline_totals,
         exposed_failures=Counter(signature(e) for e in failed if judged_at(e) in exposed),
         exposed_totals=exposed_totals,
+        pods_name_themselves=any(recording.served_by),
+        last_answers=_last_answers(recording),
         answered_wrong_before=frozenset(_wrong_before(failed, pods)),
     )
+
+
+def _last_answers(recording: Recording) -> dict[str, int]:
+    last: dict[int, int] = {}
+    for served, routed, first in zip(recording.served_by, recording.routed_to, recording.first_byte, strict=True):
+        pod = served or routed
+        if pod and first > last.get(pod, 0):
+            last[pod] = first
+    return {recording.names.texts[pod]: at for pod, at in last.items()}
 
 
 def _totals(recording: Recording, baseline: Window, exposed: Windows) -> tuple[Counter[Lane], Counter[Lane]]:

@@ -41,6 +41,7 @@ from lameduck.core.windows import Window, Windows, exposed
 from lameduck.defects.diagnose import Cause, diagnose
 from lameduck.defects.evidence import gather
 from lameduck.defects.findings import of_failures, of_survivors
+from lameduck.defects.hops import infer
 from lameduck.defects.narrowing import narrow, tied
 from lameduck.defects.socketing import of_sockets
 
@@ -76,7 +77,7 @@ def examine(run: Run) -> Judgement:
     failed = [e for e in run.recording.failed_exchanges() if e.intended_start in counted and booked(e, run.stalls)]
     lag = _lag(run, pods)
     evidence = gather(run.recording, pods, lag, baseline, at_risk, {**run.facts.details, **_timing(run)})
-    cases = narrow(join(failed, pods), evidence)
+    cases = narrow(infer(join(failed, pods), evidence), evidence)
     if not _routes_known(run):  # only now is it known whom the attempts that failed had met
         lag = _lag(run, pods, tied(cases))
         evidence = replace(evidence, lag=lag)

@@ -335,6 +335,7 @@ class KubeCluster:
                 "context": wish.context.name,
                 "namespace": checked.target.namespace,
                 "routes_known": routes_known,
+                "via": "ingress" if wish.address else "service",
                 "listener_probe": self._listeners is not None,
             },
         )

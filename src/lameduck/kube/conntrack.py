@@ -14,7 +14,7 @@ import socket
 import struct
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from lameduck.core.exchange import Kind, Stage
@@ -165,17 +165,12 @@ class Conntrack:
                 if number:
                     by_connection[number] = recording.routed_to[seq]
             elif not ip and not self.lost:
-                _no_endpoint(recording, seq, {Kind.REFUSED})
+                _no_endpoint(recording, seq, frozenset({Kind.REFUSED}))
             elif ip == self._to[0]:
-                _no_endpoint(recording, seq, {Kind.REFUSED, Kind.TIMEOUT, Kind.UNREACHABLE})
+                _no_endpoint(recording, seq, frozenset({Kind.REFUSED, Kind.TIMEOUT, Kind.UNREACHABLE}))
 
 
-def _no_endpoint(recording: Recording, seq: int, kinds: Set[Kind]) -> None:
+def _no_endpoint(recording: Recording, seq: int, kinds: frozenset[Kind]) -> None:
     failure = recording.failures[recording.failure[seq]]
-    if (
-        failure is not None
-        and failure.stage is Stage.CONNECT
-        and failure.kind in kinds
-        and recording.local_port[seq]
-    ):
+    if failure is not None and failure.stage is Stage.CONNECT and failure.kind in kinds and recording.local_port[seq]:
         recording.failure[seq] = recording.failure_index(replace(failure, detail=NO_ENDPOINT))

@@ -1,6 +1,7 @@
 """A raw HTTP/1.1 server, a thread per connection, with one known behaviour (first argument).
 
-Every answer that it sent whole is a line ``answered`` on standard output (not with $QUIET): the judge of what was served.
+Every answer that it sent whole is a line ``answered`` on standard output, but with $QUIET: the judge of what was
+served.
 `GET /WORK_MS` works that long. Behaviours are the functions `on_*` (at the stop signal) and `as_*` (always).
 """
 
