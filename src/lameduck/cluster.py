@@ -7,15 +7,28 @@ receive clock (CLOCK_MONOTONIC, ns), and never decides anything about the verdic
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+from lameduck.core.plan import TrafficPlan
 from lameduck.core.recording import Recording
 from lameduck.core.run import ClusterFacts
 from lameduck.core.timeline import Observation
 
-__all__ = ["Attributing", "Cluster", "ClusterFacts", "Dialer", "Holding", "Observer", "PodView", "Route"]
+__all__ = [
+    "Attributing",
+    "Cluster",
+    "ClusterFacts",
+    "Dialer",
+    "Holding",
+    "Load",
+    "Loading",
+    "Observer",
+    "PodView",
+    "Route",
+]
 
 Observer = Callable[[Observation], None]
 
@@ -56,6 +69,47 @@ class Holding(Protocol):
 
     def kept_open(self, pod: str) -> int:
         """How many connections the hop holds to a pod now."""
+        ...
+
+
+class Load(Protocol):
+    """What sends a plan's traffic: an engine in this process, or agents elsewhere."""
+
+    recording: Recording
+    """Whole once `run` has returned; until then it may hold less than was sent."""
+
+    @property
+    def stalls(self) -> Sequence[tuple[int, int]]:
+        """When it could not send through its own fault: (start, length) in ns."""
+        ...
+
+    def counts(self) -> tuple[int, int]:
+        """How many requests were sent so far, and how many failed, as far as is known."""
+        ...
+
+    def open_connections(self) -> Counter[str] | None:
+        """Kept-alive connections that are open now, by pod; "" for those whose pod is not known. None: not known."""
+        ...
+
+    async def run(self, *, bounded: bool = True) -> None:
+        """Send until `stop` (or, if bounded, the plan's end), then wait for what is in flight."""
+        ...
+
+    def stop(self) -> None:
+        """No request becomes due any more; safe to call at any time."""
+        ...
+
+
+@runtime_checkable
+class Loading(Protocol):
+    """A cluster that brings its own load, from inside."""
+
+    def load(self, plan: TrafficPlan, secrets: Mapping[str, str]) -> Load | None:
+        """What sends the plan's traffic, None for an engine in this process. Called once, after `Cluster.start`."""
+        ...
+
+    def facts_of_load(self) -> Mapping[str, Any]:
+        """What became known of the load by its end, for `ClusterFacts.details`."""
         ...
 
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from lameduck import __version__
-from lameduck.cluster import Attributing, Cluster, ClusterFacts, Dialer, Holding, Observer, PodView
-from lameduck.core.errors import EnvironmentFault
+from lameduck.cluster import Attributing, Cluster, ClusterFacts, Dialer, Holding, Load, Loading, Observer, PodView
+from lameduck.core.errors import EnvironmentFault, UsageError
 from lameduck.core.instants import SECOND, to_seconds
 from lameduck.core.plan import Plan
 from lameduck.core.proof import Proof, Stall
@@ -53,6 +54,8 @@ class Progress:
     rollouts_done: int
     rollouts_asked: int
     note: str = ""
+    sent: int = 0
+    failed: int = 0
 
 
 Watcher = Callable[[Progress], None]
@@ -84,18 +87,19 @@ async def prove_async(
     secrets: Mapping[str, str] | None = None,
     watch: Watcher = _ignore,
     about: Mapping[str, Any] | None = None,
+    tls: Tls | None = None,
     clock: Clock = time.monotonic_ns,
 ) -> Proof:
     """Prove one plan on one cluster.
 
     ``make_cluster`` is given the observer that the cluster must report to, and the run's folder; ``secrets`` maps the
-    environment variables named by the plan's requests to their values. Cancelling it ends the load, and the proof of
-    what there is is still written to the run file.
+    environment variables named by the plan's requests to their values; with ``tls`` the engine speaks it.
+    Cancelling it ends the load, and the proof of what there is is still written to the run file.
 
     Raises `LameduckError` for what is for people to mend before anything can be proven.
     """
     folder = new_run_dir(run_dir)
-    proof = _Proving(make_cluster, plan, folder, secrets or {}, watch, about or {}, clock)
+    proof = _Proving(make_cluster, plan, folder, secrets or {}, watch, about or {}, tls, clock)
     return await proof.run()
 
 
@@ -117,6 +121,14 @@ def run_loop(main: Coroutine[Any, Any, Result]) -> Result:
     return result
 
 
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How the engine trusts a server, and the name that it asks for and checks."""
+
+    context: ssl.SSLContext
+    server_name: str
+
+
 class _Proving:
     def __init__(
         self,
@@ -126,31 +138,35 @@ class _Proving:
         secrets: Mapping[str, str],
         watch: Watcher,
         about: Mapping[str, Any],
+        tls: Tls | None,
         clock: Clock,
     ) -> None:
         self.cluster = make_cluster(self.observe, folder)
         self.plan, self.folder, self.secrets, self.watch, self.clock = plan, folder, secrets, watch, clock
+        self.tls = tls
         self.about = {"lameduck": __version__, "python": sys.version.split()[0], "folder": str(folder), **about}
         self.state = _State(plan, Recording())
-        self.engine: Engine | None = None
-        self.hop: Holding | None = None
+        self.load: Load | None = None
+        self._dialer: Dialer | None = None
         self.writer: RunWriter | None = None
 
     def observe(self, seen: Observation) -> None:
         """Take in one observation; at a pod's deletion, note how many kept-alive connections it holds."""
         self._keep(seen)
-        if seen.what is Milestone.DELETION_REQUESTED and self.engine is not None:
-            count = self._kept_open(self.engine, seen.subject)
+        if seen.what is Milestone.DELETION_REQUESTED and self.load is not None:
+            count = self._kept_open(self.load, seen.subject)
             if count is not None:
                 detail = {"kept_open": count}
                 self._keep(Observation(seen.at, Event.POD_FACT, seen.subject, source="engine", detail=detail))
 
-    def _kept_open(self, engine: Engine, pod: str) -> int | None:
+    def _kept_open(self, load: Load, pod: str) -> int | None:
         """Kept-alive connections to a pod, the hop's own where there is one; None where that cannot be known."""
-        if self.hop is not None:
-            return self.hop.kept_open(pod)
-        held = engine.open_connections()
-        return None if held[""] else held[pod]  # some connection's pod is unknown, and it may be this one
+        hop: object = self._dialer
+        if isinstance(hop, Holding):
+            return hop.kept_open(pod)
+        held = load.open_connections()
+        # Where some connection's pod is unknown, it may be this one.
+        return None if held is None or held[""] else held[pod]
 
     def _keep(self, seen: Observation) -> None:
         self.state.observations.append(seen)
@@ -166,7 +182,7 @@ class _Proving:
                 await self._drive(facts)
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if facts is None or self.engine is None or task is None:
+            if facts is None or self.load is None or task is None:
                 raise
             task.uncancel()
             self.about["interrupted"] = True
@@ -204,45 +220,70 @@ class _Proving:
             state.done,
             self.plan.disruption.times,
             state.stopped_early,
+            *(self.load.counts() if self.load is not None else (0, 0)),
         )
 
     async def _drive(self, facts: ClusterFacts) -> None:
         """Load on, baseline, disruptions, tail, load off."""
         state = self.state
-        dialer = self.cluster.dialer()
-        self.hop = dialer if isinstance(dialer, Holding) else None
-        self.engine = Engine(self.plan.traffic, dialer, host=facts.host or facts.name, secrets=self.secrets)
-        state.recording = self.engine.recording
+        load = self.load = self._load(facts)
+        state.recording = load.recording
         state.started = self.clock()
         self.writer = RunWriter(self.folder / "run.db", state.recording, self._meta(facts))
         for seen in state.observations:
             self.writer.observe(seen)
-        gentle = self.plan.traffic.rate <= GENTLE
+        gentle = self.plan.traffic.rate <= GENTLE and isinstance(load, Engine)
         with punctual() if gentle else contextlib.nullcontext(enter_result=False) as granted:
             self.about["real_time"] = granted
-            load = asyncio.create_task(self.engine.run(bounded=False))
+            sending = asyncio.create_task(load.run(bounded=False))
             try:
-                async with self._held_sockets(facts, dialer):
-                    await self._until_failed(load, self._phases())
+                async with self._held_sockets(facts):
+                    await self._until_failed(sending, self._phases())
             finally:
-                self.engine.stop()
-                await asyncio.shield(load)
+                load.stop()
+                await asyncio.shield(sending)
                 state.ended = self.clock()
-                if isinstance(dialer, Attributing):
-                    dialer.attribute(state.recording)
-                    self.writer.rewrite()
+                self._learn()
+
+    def _load(self, facts: ClusterFacts) -> Load:
+        """What sends: the cluster's own agents, else an engine here."""
+        if isinstance(self.cluster, Loading):
+            brought = self.cluster.load(self.plan.traffic, self.secrets)
+            if brought is not None:
+                return brought
+        self._dialer = self.cluster.dialer()
+        tls = self.tls
+        return Engine(
+            self.plan.traffic,
+            self._dialer,
+            host=facts.host or facts.name,
+            tls=tls.context if tls else None,
+            server_name=tls.server_name if tls else "",
+            secrets=self.secrets,
+        )
+
+    def _learn(self) -> None:
+        """What is known of the exchanges only now that the load has ended."""
+        assert self.writer is not None
+        parts: tuple[object, ...] = (self._dialer, self.cluster)
+        for brought in parts:
+            if isinstance(brought, Attributing):
+                brought.attribute(self.state.recording)
+                self.writer.rewrite()
 
     @contextlib.asynccontextmanager
-    async def _held_sockets(self, facts: ClusterFacts, dialer: Dialer) -> AsyncIterator[None]:
+    async def _held_sockets(self, facts: ClusterFacts) -> AsyncIterator[None]:
         """The plan's WebSockets, open before the baseline and held until the phases are over."""
         if self.plan.sockets is None:
             yield
             return
         from lameduck.load.sockets import HeldSockets  # noqa: PLC0415 - its protocol's package is an extra
 
+        if self._dialer is None:
+            raise UsageError("WebSockets are held from this machine: --load-from here or a URL")
         host, header = facts.host or facts.name, self.plan.traffic.served_by_header
         held = HeldSockets(
-            self.plan.sockets, dialer, self.observe, host=host, served_by_header=header, clock=self.clock
+            self.plan.sockets, self._dialer, self.observe, host=host, served_by_header=header, clock=self.clock
         )
         await held.open()
         holding = asyncio.create_task(held.hold())
@@ -259,7 +300,8 @@ class _Proving:
             await asyncio.wait({load, work}, return_when=asyncio.FIRST_COMPLETED)
             if load.done() and not work.done():
                 load.result()
-                raise EnvironmentFault("the load ended before the proof did; this is a bug of ours, please report it")
+                self.state.stopped_early = "the load ended before the proof did"
+                return
             await work
         finally:
             work.cancel()
@@ -289,13 +331,17 @@ class _Proving:
         start = self.state.started + plan.settle
         await self._sleep_until(start + plan.baseline)
         skipped = sum(at < start for at in recording.intended_start[: int(plan.traffic.rate * 10)])
-        while len(recording) - skipped < plan.baseline_requests and self.clock() < start + 60 * SECOND:
+        while self._sent() - skipped < plan.baseline_requests and self.clock() < start + 60 * SECOND:
             await asyncio.sleep(0.1)
 
+    def _sent(self) -> int:
+        return self.load.counts()[0] if self.load is not None else 0
+
     def _baseline_verdict(self) -> str:
-        recording = self.state.recording
-        if recording.failed > MOST_BASELINE_FAILURES * max(1, len(recording.settled)):
-            return f"{recording.failed:,} of {len(recording.settled):,} requests failed before anything was disrupted"
+        assert self.load is not None
+        sent, failed = self.load.counts()
+        if failed > MOST_BASELINE_FAILURES * max(1, sent):
+            return f"{failed:,} of {sent:,} requests failed before anything was disrupted"
         return ""
 
     async def _tail(self) -> None:
@@ -327,8 +373,10 @@ class _Proving:
 
     def _judged(self, facts: ClusterFacts) -> Proof:
         state = self.state
-        assert self.engine is not None
-        stalls = [Stall(start, length) for start, length in self.engine.watch.stalls]
+        assert self.load is not None
+        stalls = [Stall(start, length) for start, length in self.load.stalls]
+        if isinstance(self.cluster, Loading):
+            facts = replace(facts, details={**facts.details, **self.cluster.facts_of_load()})
         run = Run(
             plan=self.plan,
             facts=facts,
@@ -344,6 +392,7 @@ class _Proving:
         proof = judge(run)
         if self.writer is not None:
             for key, value in (
+                ("facts", {**asdict(facts), "details": dict(facts.details)}),
                 ("load_ended", state.ended),
                 ("stalls", [[s.start, s.length] for s in stalls]),
                 ("stopped_early", state.stopped_early),

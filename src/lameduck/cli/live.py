@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from lameduck.core.instants import SECOND, human
-from lameduck.core.recording import Recording
 from lameduck.proving import Progress, Watcher
 
 QUIET_LINE_EVERY = 5 * SECOND
@@ -57,11 +56,10 @@ class Lines:
         if progress.phase == self._phase and progress.now < self._next:
             return
         self._phase, self._next = progress.phase, progress.now + QUIET_LINE_EVERY
-        recording = progress.recording
         since = human(progress.now - progress.started) if progress.started else "0 s"
         stages = Counter(pod.stage for pod in progress.pods if pod.stage != "gone")
         pods = ", ".join(f"{count} {stage}" for stage, count in stages.items())
-        sent, failed = len(recording), recording.failed
+        sent, failed = progress.sent, progress.failed
         print(
             f"[{since}] {progress.phase}: {sent:,} requests, {failed:,} failed; pods: {pods or 'none'}", file=sys.stderr
         )
@@ -77,14 +75,13 @@ class Picture:
     def draw(self, progress: Progress) -> Group:
         """The picture now."""
         self._measure(progress)
-        return Group(self._title(progress), _failures(progress.recording), _pods(progress))
+        return Group(self._title(progress), _failures(progress), _pods(progress))
 
     def _measure(self, progress: Progress) -> None:
         at, count = self._before
         if progress.now - at >= SECOND:
-            settled = len(progress.recording.settled)
-            self._rate = (settled - count) * SECOND / (progress.now - at) if at else 0.0
-            self._before = (progress.now, settled)
+            self._rate = (progress.sent - count) * SECOND / (progress.now - at) if at else 0.0
+            self._before = (progress.now, progress.sent)
 
     def _title(self, progress: Progress) -> Text:
         since = human(progress.now - progress.started) if progress.started else "0 s"
@@ -96,20 +93,21 @@ class Picture:
             (bar, "green"),
             ("━" * (24 - len(bar)), "dim"),
             f"  {progress.rollouts_done}/{asked} done",
-            f"   {len(progress.recording):,} requests, {self._rate:,.0f}/s" if progress.started else "",
+            f"   {progress.sent:,} requests, {self._rate:,.0f}/s" if progress.started else "",
         )
 
 
-def _failures(recording: Recording) -> Text:
+def _failures(progress: Progress) -> Text:
     """Failures by kind, counted over the failure table: cheap at any number of exchanges."""
-    if not recording.failed:
+    recording = progress.recording
+    if not progress.failed:
         return Text(" no failure so far", style="green")
     kinds: Counter[str] = Counter()
     for number, failure in enumerate(recording.failures):
         if failure is not None:
             kinds[failure.kind.value.replace("_", " ")] += recording.failure.count(number)
     shown = "   ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
-    return Text(f" {recording.failed:,} failed:  {shown}", style="bold red")
+    return Text(f" {progress.failed:,} failed  {shown}", style="bold red")
 
 
 def _pods(progress: Progress) -> Table:

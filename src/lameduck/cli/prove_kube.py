@@ -15,9 +15,15 @@ from lameduck.cli.traffic import secrets, traffic_plan
 from lameduck.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from lameduck.core.plan import Plan
+    from collections.abc import Sequence
+
+    from lameduck.core.plan import DisruptionPlan, Plan
     from lameduck.kube.cluster import Wish
+    from lameduck.kube.connect import Context
+    from lameduck.kube.here import Way
     from lameduck.kube.preflight import Checked
+    from lameduck.kube.workload import Target
+    from lameduck.proving import Tls
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,15 +32,44 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-n", "--namespace", default="", metavar="NS", help="the workload's namespace (the context's)")
     add("--context", default="", metavar="NAME", help="of the kubeconfig (its current one)")
     add("--kubeconfig", default="", metavar="FILE", help="$KUBECONFIG, ~/.kube/config, or the pod's own account")
+    add("-l", "--selector", default="", metavar="LABELS", help="the workload with these labels, instead of TYPE/NAME")
     add("--service", default="", metavar="NAME", help="the Service in front (the one that selects the pods)")
     add("--service-port", default="", metavar="PORT", help="its port, by name or number (the only one)")
-    add("--disrupt", default="rollout", metavar="KIND", help="rollout, scale, delete, evict, drain or kill (rollout)")
-    add("--load-from", default="here", metavar="WHERE", help="here (to the Service's address), or http://HOST[:PORT]")
-    add("--host", default="", metavar="NAME", help="the Host header, such as the ingress's host")
-    add("--deadline", type=float, default=600.0, metavar="SECONDS", help="one disruption may take (600)")
-    add("--listener-probe", action=argparse.BooleanOptionalAction, default=True, help="knock at pods that come and go")
     add("--yes", action="store_true", help="do not ask before touching a cluster")
+    add(
+        "--trust-context",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a context that is not asked about; in lameduck.toml: trust-context = [...]",
+    )
     add("--dry-run", action="store_true", help="look at everything, print the plan, touch nothing")
+    _disruption(parser.add_argument_group("what is done to it (a real cluster)"))
+    _load(parser.add_argument_group("where the load comes from (a real cluster)"))
+
+
+def _disruption(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    kinds = "rollout (restart), scale (down and up), delete, evict, drain, kill (no grace) or none"
+    add("--disrupt", default="", metavar="KIND", help=f"{kinds} (rollout)")
+    add("--disrupt-command", default="", metavar="LINE", help="your own way to roll out: 'helm upgrade ...'")
+    add("--wait-rollouts", type=int, metavar="N", help="with --disrupt none: watch N rollouts that others start")
+    add("--deadline", type=float, default=600.0, metavar="SECONDS", help="one disruption may take (600)")
+
+
+def _load(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--load-from",
+        default="here",
+        metavar="WHERE",
+        help="cluster (agents in it), here (to the Service's address) or a URL in front of it (here)",
+    )
+    add("--host", default="", metavar="NAME", help="the Host header, such as the ingress's host")
+    add("--cacert", default="", metavar="FILE", help="trust this certificate authority for an https:// URL")
+    add("--insecure", action="store_true", help="trust any certificate of an https:// URL")
+    add("--server-name", default="", metavar="NAME", help="the name to ask for and check in TLS (--host, the URL's)")
+    add("--listener-probe", action=argparse.BooleanOptionalAction, default=True, help="knock at pods that come and go")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -49,7 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
     plan, wish = plan_of(arguments), wish_of(arguments)
     if arguments.dry_run:
         return dry_run(plan, wish)
-    confirm(wish, plan, yes=arguments.yes)
+    confirm(wish, plan, yes=arguments.yes, trusted=arguments.trust_context)
+    tls = tls_of(arguments, wish)
     about = {"command": shlex.join(["lameduck", *sys.argv[1:]])}
     made: list[KubeCluster] = []
 
@@ -60,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         with live(Console(stderr=True), quiet=arguments.quiet) as watch:
             proof = prove(
-                make, plan, run_dir=arguments.run_dir, secrets=secrets(plan.traffic), watch=watch, about=about
+                make, plan, run_dir=arguments.run_dir, secrets=secrets(plan.traffic), watch=watch, about=about, tls=tls
             )
     finally:
         for command in made[0].left if made else ():
@@ -71,62 +107,109 @@ def run(arguments: argparse.Namespace) -> int:
 
 def plan_of(arguments: argparse.Namespace) -> Plan:
     """Traffic and disruptions that the arguments ask for. Raises `UsageError`."""
-    from lameduck.core.instants import from_seconds
-    from lameduck.core.plan import Disruption, DisruptionPlan, Plan
+    from lameduck.core.plan import Plan
 
-    if arguments.rollouts < 0:
+    return Plan(traffic_plan(arguments), disruption_of(arguments))
+
+
+def disruption_of(arguments: argparse.Namespace) -> DisruptionPlan:
+    """What is done to the workload. Raises `UsageError` for what does not fit together."""
+    from lameduck.core.instants import from_seconds
+    from lameduck.core.plan import Disruption, DisruptionPlan
+
+    command, waited, deadline = arguments.disrupt_command, arguments.wait_rollouts, from_seconds(arguments.deadline)
+    if arguments.rollouts < 0 or (waited is not None and waited < 0):
         raise UsageError("--rollouts is 0 (a control run) or more")
+    if command:
+        if arguments.disrupt or waited is not None:
+            raise UsageError("--disrupt-command is the disruption: leave --disrupt and --wait-rollouts out")
+        return DisruptionPlan(Disruption.COMMAND, arguments.rollouts, deadline, command)
     try:
-        kind = Disruption(arguments.disrupt)
+        kind = Disruption(arguments.disrupt or "rollout")
     except ValueError:
-        kinds = ", ".join(each.value for each in Disruption)
+        kinds = ", ".join(each.value for each in Disruption if each is not Disruption.COMMAND)
         raise UsageError(f"--disrupt is one of {kinds}, not '{arguments.disrupt}'") from None
-    times = 0 if kind is Disruption.NONE else arguments.rollouts
-    return Plan(traffic_plan(arguments), DisruptionPlan(kind, times, from_seconds(arguments.deadline)))
+    if kind is Disruption.COMMAND:
+        raise UsageError("say which: --disrupt-command 'helm upgrade ...'")
+    if kind is not Disruption.NONE and waited is not None:
+        raise UsageError("--wait-rollouts watches what others do: it goes with --disrupt none")
+    return DisruptionPlan(kind, (waited or 0) if kind is Disruption.NONE else arguments.rollouts, deadline)
 
 
 def wish_of(arguments: argparse.Namespace) -> Wish:
     """The workload and the way to it. Raises `UsageError` and `EnvironmentFault`."""
     from lameduck.kube.cluster import Wish
     from lameduck.kube.connect import find_context
-    from lameduck.kube.workload import parse_target
 
-    if len(arguments.command) != 1:
-        raise UsageError("name one workload, such as deployment/shop; or say --local -- CMD to prove on this machine")
     context = find_context(arguments.kubeconfig, arguments.context, arguments.namespace)
-    target = parse_target(arguments.command[0], context.namespace)
-    address, host = address_of(arguments.load_from, arguments.host)
     return Wish(
         context,
-        target,
-        plan_of(arguments).disruption,
+        target_of(arguments, context),
+        disruption_of(arguments),
         arguments.service,
         arguments.service_port,
-        host,
-        address,
+        arguments.host,
+        way_of(arguments.load_from),
         arguments.listener_probe,
     )
 
 
-def address_of(text: str, host: str) -> tuple[tuple[str, int] | None, str]:
-    """Where the load goes, and its Host header. Raises `UsageError`."""
-    from urllib.parse import urlsplit
+def target_of(arguments: argparse.Namespace, context: Context) -> Target:
+    """TYPE/NAME, TYPE NAME, or the one workload with the labels. Raises `UsageError` and `EnvironmentFault`."""
+    import asyncio
+
+    from lameduck.kube.preflight import find
+    from lameduck.kube.workload import parse_target
+
+    words = arguments.command
+    if arguments.selector:
+        if len(words) > 1 or (words and "/" in words[0]):
+            raise UsageError("name the workload, or choose it with -l, not both")
+        return asyncio.run(find(context, words[0] if words else "", arguments.selector))
+    if len(words) == 2 and "/" not in words[0]:
+        words = ["/".join(words)]
+    if len(words) != 1:
+        raise UsageError("name one workload, such as deployment/shop; or say --local -- CMD to prove on this machine")
+    return parse_target(words[0], context.namespace)
+
+
+def way_of(text: str) -> Way:
+    """Where the load goes. Raises `UsageError`."""
+    from lameduck.cli.load import parse_url
+    from lameduck.kube.here import Way
 
     if text == "here":
-        return None, host
+        return Way()
     if text == "cluster":
         raise UsageError("--load-from cluster (agents in the cluster) is not built in yet: here, or http://HOST[:PORT]")
-    url = urlsplit(text)
-    if url.scheme != "http" or not url.hostname:
-        raise UsageError(f"--load-from is here or http://HOST[:PORT], not '{text}'")
-    return (url.hostname, url.port or 80), host or url.netloc
+    if "://" not in text:
+        raise UsageError(f"--load-from is cluster, here or a URL such as https://shop.example, not '{text}'")
+    url = parse_url(text)
+    if url.path != "/":
+        raise UsageError(f"--load-from takes no path: say --path {url.path}")
+    return Way(url.host, url.port, url.secure, "ingress")
 
 
-def confirm(wish: Wish, plan: Plan, *, yes: bool) -> None:
+def tls_of(arguments: argparse.Namespace, wish: Wish) -> Tls | None:
+    """How a server behind an https:// URL is trusted. Raises `UsageError` and `EnvironmentFault`."""
+    from lameduck.load.crew import TlsOptions
+    from lameduck.proving import Tls
+
+    if not wish.way.secure:
+        asked = next((o for o in ("cacert", "insecure", "server_name") if getattr(arguments, o)), "")
+        if asked:
+            raise UsageError(f"--{asked.replace('_', '-')} needs --load-from https://...")
+        return None
+    options = TlsOptions(arguments.cacert, arguments.insecure)
+    name = arguments.server_name or arguments.host.partition(":")[0] or wish.way.host
+    return Tls(options.context(), name)
+
+
+def confirm(wish: Wish, plan: Plan, *, yes: bool, trusted: Sequence[str] = ()) -> None:
     """Ask before a cluster that is not plainly a developer's own. Raises `UsageError` without a yes."""
-    if yes or wish.context.local:
+    if yes or wish.context.local or wish.context.name in trusted:
         return
-    what = f"{plan.disruption.kind.value} {wish.target} in {wish.target.namespace} {plan.disruption.times} times"
+    what = f"{doing(plan, str(wish.target))} in {wish.target.namespace}"
     where = f"context {wish.context.name} ({wish.context.server})"
     if not sys.stdin.isatty():
         raise UsageError(f"this would {what}, {where}: say --yes if that is meant")
@@ -134,6 +217,26 @@ def confirm(wish: Wish, plan: Plan, *, yes: bool) -> None:
     print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise UsageError("nothing was touched")
+
+
+def doing(plan: Plan, what: str) -> str:
+    """The disruptions of ``what`` in words."""
+    from lameduck.core.plan import Disruption
+
+    kind, times = plan.disruption.kind, plan.disruption.times
+    if not times:
+        return f"only send load to {what}"
+    words = {
+        Disruption.ROLLOUT: f"restart {what}",
+        Disruption.SCALE: f"scale {what} down and up",
+        Disruption.DELETE: f"delete a pod of {what}",
+        Disruption.EVICT: f"evict a pod of {what}",
+        Disruption.DRAIN: f"drain a node of {what}",
+        Disruption.KILL: f"kill a pod of {what} without grace",
+        Disruption.COMMAND: f"run '{plan.disruption.command}' for {what}",
+        Disruption.NONE: f"watch what others roll out of {what}",
+    }
+    return f"{words[kind]} {times} times" if times > 1 else f"{words[kind]} once"
 
 
 def dry_run(plan: Plan, wish: Wish) -> int:
@@ -161,16 +264,15 @@ def described(checked: Checked, plan: Plan, wish: Wish) -> str:
     from lameduck.kube.preflight import rights_for, role
 
     service, traffic = checked.service["metadata"]["name"], plan.traffic
-    where = (
-        f"http://{wish.address[0]}:{wish.address[1]}" if wish.address else f"Service {service}:{checked.port['port']}"
-    )
+    scheme = "https" if wish.way.secure else "http"
+    where = f"{scheme}://{wish.way.authority}" if wish.way.host else f"Service {service}:{checked.port['port']}"
     lanes = ", ".join(f"{lane.value} {share:.0%}" for lane, share in traffic.lanes)
     shape, disruption = checked.shape, plan.disruption
     lines = [
         f"context    {wish.context.name} ({wish.context.server}, {checked.version})",
         f"workload   {checked.target} in {checked.target.namespace}: {checked.replicas} replicas",
         f"a pod ends grace {human(shape.grace)}, preStop {shape.pre_stop or 'none'}",
-        f"disruption {disruption.kind.value}, {disruption.times} times, each at most {human(disruption.deadline)}",
+        f"disruption {doing(plan, 'it')}, each at most {human(disruption.deadline)}",
         f"load       {traffic.rate:g} requests per second ({lanes}) from here to {where}",
         *(f"note       {note}" for note in checked.notes),
         "",

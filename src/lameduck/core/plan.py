@@ -89,12 +89,15 @@ class Disruption(StrEnum):
     """One pod's first process dies; its kubelet starts it again."""
     RELOAD = "reload"
     """A command of the user's runs in every pod: a reload in place, of which no pod ends."""
+    COMMAND = "command"
+    """The user's own way to roll out: a command line, such as ``helm upgrade …``."""
     NONE = "none"
+    """Nothing: rollouts that somebody else starts are waited for."""
 
     @property
     def ends_pods(self) -> bool:
         """Whether pods go: else what is at risk is the time of the disruption itself."""
-        return self not in {Disruption.CRASH, Disruption.RELOAD, Disruption.NONE}
+        return self not in {Disruption.CRASH, Disruption.RELOAD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,8 @@ class DisruptionPlan:
     kind: Disruption = Disruption.ROLLOUT
     times: int = 3
     deadline: int = 600 * SECOND
+    command: str = ""
+    """What a shell runs for `Disruption.COMMAND`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,20 @@ Law: what has to be put back is in the ledger before it is changed. A restart al
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Sequence
 
 from lameduck.core.errors import EnvironmentFault
 from lameduck.core.plan import Disruption
 from lameduck.kube.api import MERGE, STRATEGIC, Api, ApiError, Json, path
+from lameduck.kube.connect import Context
 from lameduck.kube.restoring import Ledger, cordon_debt, replicas_debt
-from lameduck.kube.workload import Target
+from lameduck.kube.workload import ANNOTATION, Target
 
-ANNOTATION = "lameduck.dev/restart"
+
+def _kubeconfig(context: Context) -> dict[str, str]:
+    return {"KUBECONFIG": context.kubeconfig} if context.kubeconfig else {}
 
 
 class Disruptor:
@@ -44,9 +48,28 @@ class Disruptor:
                 await self._evict(oldest)
             case Disruption.DRAIN:
                 return await self._drain(pods)
-            case Disruption.NONE:
+            case Disruption.NONE | Disruption.COMMAND | Disruption.CRASH | Disruption.RELOAD:
                 return []
         return [oldest]
+
+    async def command(self, line: str, number: int) -> None:
+        """Run the user's own way to roll out, with a shell. Raises `EnvironmentFault` where it fails."""
+        process = await asyncio.create_subprocess_shell(
+            line,
+            env={**os.environ, "LAMEDUCK_DISRUPTION": str(number), **_kubeconfig(self.api.context)},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            _, complaint = await process.communicate()
+        except asyncio.CancelledError:
+            process.terminate()
+            await process.wait()
+            raise
+        if process.returncode:
+            last = complaint.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+            raise EnvironmentFault(f"--disrupt-command ended with {process.returncode}: {last[0]}")
 
     async def scale(self, replicas: int) -> None:
         """Set the number of replicas."""

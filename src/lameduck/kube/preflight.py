@@ -6,6 +6,7 @@ understand the result is a note.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,8 +15,9 @@ from lameduck.core.errors import EnvironmentFault, UsageError
 from lameduck.core.plan import Disruption
 from lameduck.kube import workload as reading
 from lameduck.kube.api import Api, ApiError, Json
+from lameduck.kube.connect import Context
 from lameduck.kube.sight import is_ready
-from lameduck.kube.workload import PodShape, Target
+from lameduck.kube.workload import ANNOTATION, PodShape, Target
 
 WATCHED = ("pods", "services", "endpointslices", "events")
 GROUPS = {
@@ -29,6 +31,7 @@ GROUPS = {
     "daemonsets": "apps",
     "poddisruptionbudgets": "policy",
     "horizontalpodautoscalers": "autoscaling",
+    "jobs": "batch",
 }
 
 
@@ -46,10 +49,9 @@ class Right:
         return f"{self.verb} {self.resource}{'/' + self.sub if self.sub else ''}"
 
 
-def rights_for(target: Target, disruption: Disruption) -> tuple[Right, ...]:
-    """The least that a proof needs."""
-    needed = [Right(verb, resource) for resource in WATCHED for verb in ("get", "list", "watch")]
-    needed.append(Right("get", target.resource))
+def rights_for(target: Target, disruption: Disruption, *, agents: bool = False) -> tuple[Right, ...]:
+    """The least that a proof needs, with load from agents inside the cluster or not."""
+    needed = [Right(verb, resource) for resource in (*WATCHED, target.resource) for verb in ("get", "list", "watch")]
     match disruption:
         case Disruption.ROLLOUT:
             needed.append(Right("patch", target.resource))
@@ -62,8 +64,12 @@ def rights_for(target: Target, disruption: Disruption) -> tuple[Right, ...]:
         case Disruption.DRAIN:
             needed += [Right("create", "pods", "eviction"), Right("get", "nodes", cluster=True)]
             needed += [Right("patch", "nodes", cluster=True)]
-        case Disruption.NONE:
+        case _:
             pass
+    if agents:
+        needed += [Right(verb, "jobs") for verb in ("create", "get", "delete")]
+        needed += [Right(verb, "pods", "proxy") for verb in ("get", "create")]
+    needed.append(Right("get", "pods", "log", optional=True))
     needed += [Right("list", name, optional=True) for name in ("poddisruptionbudgets", "horizontalpodautoscalers")]
     return tuple(needed)
 
@@ -107,12 +113,20 @@ class Checked:
 
 
 async def check(
-    api: Api, target: Target, disruption: Disruption, times: int, *, service: str = "", port: str = ""
+    api: Api,
+    target: Target,
+    disruption: Disruption,
+    times: int,
+    *,
+    service: str = "",
+    port: str = "",
+    agents: bool = False,
 ) -> Checked:
     """Look at everything. Raises `UsageError` and `EnvironmentFault`."""
     version = str((await api.call("GET", "/version")).get("gitVersion", "?"))
-    rights = rights_for(target, disruption)
-    missing = [right for right in rights if not await _allowed(api, target.namespace, right)]
+    rights = rights_for(target, disruption, agents=agents)
+    allowed = await asyncio.gather(*(_allowed(api, target.namespace, right) for right in rights))
+    missing = [right for right, may in zip(rights, allowed, strict=True) if not may]
     hard = [right for right in missing if not right.optional]
     if hard:
         raise EnvironmentFault(
@@ -127,8 +141,11 @@ async def check(
     shape = reading.pod_shape(template, its_port.get("targetPort") or its_port["port"])
     wanted = reading.replicas(workload, target.resource)
     selector = reading.selector_text(workload["spec"]["selector"])
-    await _healthy(api, target, workload, selector, wanted)
-    notes = [*_notes(workload, target, disruption, times), *await _neighbours(api, target, labels, disruption)]
+    fits(workload, target, disruption)
+    await _healthy(api, target, selector, wanted)
+    notes = [*_notes(workload, target, disruption, times), *_service_notes(found, shape)]
+    notes += await _neighbours(api, target, labels, disruption)
+    notes += [f"not allowed, so not done: {right}" for right in missing]
     return Checked(
         target, workload, found, its_port, shape, selector, wanted, version, tuple(notes), tuple(missing),
         {
@@ -140,6 +157,41 @@ async def check(
             "container": shape.container,
         },
     )  # fmt: skip
+
+
+def fits(workload: Json, target: Target, disruption: Disruption) -> None:
+    """Whether a workload can be disrupted like that at all. Raises `UsageError`."""
+    spec, rolls = workload["spec"], disruption in {Disruption.ROLLOUT, Disruption.COMMAND, Disruption.NONE}
+    if disruption in {Disruption.CRASH, Disruption.RELOAD}:
+        raise UsageError(f"--disrupt {disruption.value} is for workloads on this machine (--local)")
+    if target.resource == "daemonsets" and disruption in {Disruption.SCALE, Disruption.DRAIN}:
+        other = "a DaemonSet has no replicas" if disruption is Disruption.SCALE else "drains leave DaemonSets alone"
+        raise UsageError(f"{other}: --disrupt rollout or delete")
+    if spec.get("paused") and rolls:
+        raise UsageError(f"{target} is paused: kubectl rollout resume {target} -n {target.namespace}")
+    if rolls and reading.strategy(workload, target.resource) == "OnDelete":
+        raise UsageError(f"{target} has updateStrategy OnDelete: a rollout replaces no pod; --disrupt delete does")
+    partition = ((spec.get("updateStrategy") or {}).get("rollingUpdate") or {}).get("partition") or 0
+    if rolls and partition:
+        raise UsageError(f"{target} has partition {partition}: a rollout would leave the pods below it as they are")
+
+
+async def find(context: Context, kind: str, labels: str) -> Target:
+    """The one workload with these labels, of a kind or of any. Raises `UsageError` where it is not one."""
+    kinds = [reading.resource_of(kind)] if kind else ["deployments", "statefulsets", "daemonsets"]
+    api = Api(context)
+    try:
+        found = [
+            Target(each, one["metadata"]["name"], context.namespace)
+            for each in kinds
+            for one in (await api.get(each, context.namespace, labelSelector=labels)).get("items", [])
+        ]
+    finally:
+        await api.close()
+    if len(found) != 1:
+        names = ", ".join(map(str, found)) or "none"
+        raise UsageError(f"-l {labels} chooses {names} in namespace {context.namespace}: it must be one workload")
+    return found[0]
 
 
 async def _allowed(api: Api, namespace: str, right: Right) -> bool:
@@ -168,9 +220,7 @@ async def _workload(api: Api, target: Target) -> Json:
     raise UsageError(f"no {target.kind} '{target.name}' in namespace {target.namespace}; there: {names}")
 
 
-async def _healthy(api: Api, target: Target, workload: Json, selector: str, wanted: int) -> None:
-    if workload["spec"].get("paused"):
-        raise UsageError(f"{target} is paused: kubectl rollout resume {target} -n {target.namespace}")
+async def _healthy(api: Api, target: Target, selector: str, wanted: int) -> None:
     if not wanted:
         raise UsageError(f"{target} has no replicas: nothing serves")
     pods = (await api.get("pods", target.namespace, labelSelector=selector)).get("items", [])
@@ -186,19 +236,38 @@ async def _healthy(api: Api, target: Target, workload: Json, selector: str, want
 
 def _notes(workload: Json, target: Target, disruption: Disruption, times: int) -> Iterable[str]:
     spec = workload["spec"]
-    if disruption is not Disruption.ROLLOUT or target.resource != "deployments":
+    if disruption is not Disruption.ROLLOUT:
+        if spec.get("paused"):
+            yield f"{target} is paused: its pods are replaced, its rollouts are not"
         return
     kept = int(spec.get("revisionHistoryLimit", 10))
-    if times >= kept / 2 and times > 1:
+    if times >= kept / 2 and times:
         yield (
-            f"each restart is a revision, and {target} keeps {kept}: rollback targets would be pushed out. Restarts "
-            "alternate between two templates, so two revisions are made, not more"
+            f"{times} restarts are {times} revisions, and {target} keeps {kept}: its oldest rollback target may go. "
+            "Restarts alternate between two templates, so one is added to those kept, not more"
         )
-    if times % 2:
+    marked = ANNOTATION in ((spec["template"].get("metadata") or {}).get("annotations") or {})
+    if marked:
+        yield f"an earlier run ended with the annotation {ANNOTATION} in the pod template: the first restart removes it"
+    if bool(times % 2) is not marked:
         yield (
-            "an odd number of restarts leaves the annotation lameduck.dev/restart in the pod template; taking it away "
-            "is another rollout"
+            f"this ends with the annotation {ANNOTATION} in the pod template; taking it away is another rollout. An "
+            f"{'odd' if marked else 'even'} number of restarts ends without it"
         )
+
+
+def _service_notes(service: Json, shape: PodShape) -> Iterable[str]:
+    """What a Service does that a reader of the result must know."""
+    spec, name = service["spec"], service["metadata"]["name"]
+    if not shape.has_readiness:
+        yield f"{shape.container or 'the container'} has no readiness probe: a pod is routed to once it has started"
+    if spec.get("publishNotReadyAddresses"):
+        yield f"Service {name} has publishNotReadyAddresses: pods are routed to whether ready or not"
+    if spec.get("sessionAffinity") == "ClientIP":
+        yield f"Service {name} has sessionAffinity ClientIP: each sender's connections all go to one pod"
+    for policy in ("internalTrafficPolicy", "externalTrafficPolicy"):
+        if spec.get(policy) == "Local":
+            yield f"Service {name} has {policy} Local: only pods on the sender's own node are routed to"
 
 
 async def _neighbours(api: Api, target: Target, labels: dict[str, str], disruption: Disruption) -> list[str]:
@@ -206,8 +275,7 @@ async def _neighbours(api: Api, target: Target, labels: dict[str, str], disrupti
     notes = []
     try:
         for pdb in (await api.get("poddisruptionbudgets", target.namespace)).get("items", []):
-            chosen = (pdb["spec"].get("selector") or {}).get("matchLabels") or {}
-            if chosen and all(labels.get(key) == value for key, value in chosen.items()):
+            if reading.matches(pdb["spec"].get("selector"), labels):
                 allowed = pdb.get("status", {}).get("disruptionsAllowed", 0)
                 name = pdb["metadata"]["name"]
                 notes.append(f"PodDisruptionBudget {name} allows {allowed} evictions now; rollouts do not ask it")

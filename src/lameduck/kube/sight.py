@@ -7,6 +7,7 @@ stop signal is never seen: it is known from the hook's known length, and its pre
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +33,7 @@ MOST_KILL_DELAY = 5 * SECOND
 @dataclass(slots=True)
 class _Pod:
     name: str
+    """What its observations are of: the pod's name, with a number where an earlier pod had the same one."""
     uid: str
     node: str = ""
     ready: bool = False
@@ -48,6 +50,7 @@ class Sight:
     def __init__(self, shape: PodShape) -> None:
         self.shape = shape
         self._pods: dict[str, _Pod] = {}
+        self._lives: Counter[str] = Counter()
         self._serving: dict[str, tuple[bool, bool, bool]] = {}
         self._slices: dict[str, set[str]] = {}
 
@@ -61,14 +64,19 @@ class Sight:
             case "events":
                 yield from self._event(seen)
 
+    def subject(self, name: str) -> str:
+        """What the observations of the pod that has this name now are of: a StatefulSet's pods keep their names."""
+        pod = self._pods.get(name)
+        return name if pod is None else pod.name
+
     # pods
 
     def _pod(self, seen: Seen) -> Iterator[Observation]:
         meta, status, spec = seen.object["metadata"], seen.object.get("status", {}), seen.object.get("spec", {})
         pod = self._pods.get(meta["name"])
         if pod is None or pod.uid != meta["uid"]:
-            pod = self._pods[meta["name"]] = _Pod(meta["name"], meta["uid"])
-            yield self._mark(pod, Milestone.CREATED, seen)
+            yield from self._new(seen, meta)
+            pod = self._pods[meta["name"]]
         yield from self._facts(pod, seen, spec, status)
         yield from self._start(pod, seen, status)
         if meta.get("deletionTimestamp"):
@@ -77,6 +85,15 @@ class Sight:
         if seen.change is Change.DELETED:
             yield from self._deletion(pod, seen, meta)
             yield from self._once(pod, Milestone.GONE, seen)
+
+    def _new(self, seen: Seen, meta: Json) -> Iterator[Observation]:
+        name = meta["name"]
+        self._lives[name] += 1
+        number = self._lives[name]
+        pod = self._pods[name] = _Pod(name if number == 1 else f"{name} ({number})", meta["uid"])
+        yield self._mark(pod, Milestone.CREATED, seen)
+        if number > 1:
+            yield self._fact(pod, seen, {"name": name})
 
     def _facts(self, pod: _Pod, seen: Seen, spec: Json, status: Json) -> Iterator[Observation]:
         node, ip = spec.get("nodeName", ""), status.get("podIP", "")
@@ -158,7 +175,8 @@ class Sight:
         now: set[str] = set()
         if seen.change is not Change.DELETED:
             for each in seen.object.get("endpoints") or ():
-                pod = (each.get("targetRef") or {}).get("name")
+                target = each.get("targetRef") or {}
+                pod = self._subject_of(str(target.get("name", "")), str(target.get("uid", "")))
                 if not pod:
                     continue
                 now.add(pod)
@@ -172,6 +190,13 @@ class Sight:
         for pod in before - elsewhere:
             yield from self._endpoint(pod, (False, False, True), seen)
             self._serving.pop(pod, None)
+
+    def _subject_of(self, name: str, uid: str) -> str:
+        """Whom an endpoint is of; "" for a pod of an earlier life that still stands there under the same name."""
+        pod = self._pods.get(name)
+        if pod is None or not uid or pod.uid == uid:
+            return name if pod is None else pod.name
+        return ""
 
     def _endpoint(self, pod: str, state: tuple[bool, bool, bool], seen: Seen) -> Iterator[Observation]:
         was = self._serving.get(pod)

@@ -11,6 +11,9 @@ from lameduck.core.errors import UsageError
 from lameduck.core.instants import SECOND
 from lameduck.kube.api import Json
 
+ANNOTATION = "lameduck.dev/restart"
+"""Of the pod template: on and off in turn, so that an even number of restarts ends on the template it began with."""
+
 KINDS = {
     **dict.fromkeys(("deployment", "deployments", "deploy", "deployment.apps"), "deployments"),
     **dict.fromkeys(("statefulset", "statefulsets", "sts", "statefulset.apps"), "statefulsets"),
@@ -41,9 +44,14 @@ def parse_target(text: str, namespace: str) -> Target:
     kind, slash, name = text.partition("/")
     if not slash or not name:
         raise UsageError(f"name the workload as TYPE/NAME, such as deployment/{text or 'shop'}")
+    return Target(resource_of(kind), name, namespace)
+
+
+def resource_of(kind: str) -> str:
+    """The resource of what people call a kind. Raises `UsageError` for one without rollouts."""
     if kind.lower() not in KINDS:
         raise UsageError(f"'{kind}' is no kind with a rollout: deployment, statefulset or daemonset")
-    return Target(KINDS[kind.lower()], name, namespace)
+    return KINDS[kind.lower()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +130,54 @@ def selector_text(selector: Json) -> str:
         operators = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})"}
         parts.append(operators.get(each["operator"]) or (key if each["operator"] == "Exists" else f"!{key}"))
     return ",".join(parts)
+
+
+def matches(selector: Json | None, labels: Mapping[str, str]) -> bool:
+    """Whether a LabelSelector chooses something with these labels: none chooses nothing, an empty one everything."""
+    if selector is None:
+        return False
+    wanted = selector.get("matchLabels") or {}
+    return all(labels.get(key) == value for key, value in wanted.items()) and all(
+        _met(each, labels) for each in selector.get("matchExpressions") or ()
+    )
+
+
+def _met(expression: Json, labels: Mapping[str, str]) -> bool:
+    key, values = expression["key"], expression.get("values") or ()
+    match expression["operator"]:
+        case "In":
+            return labels.get(key) in values
+        case "NotIn":
+            return labels.get(key) not in values
+        case "Exists":
+            return key in labels
+        case _:
+            return key not in labels
+
+
+def rolled_out(workload: Json, resource: str) -> bool:
+    """Whether its controller says that the rollout is over (what ``kubectl rollout status`` waits for)."""
+    meta, spec, status = workload["metadata"], workload.get("spec", {}), workload.get("status", {})
+    if status.get("observedGeneration", 0) < meta.get("generation", 0):
+        return False
+    if resource == "daemonsets":
+        wanted = status.get("desiredNumberScheduled", 0)
+        return bool(status.get("updatedNumberScheduled", 0) >= wanted and status.get("numberAvailable", 0) >= wanted)
+    wanted, updated = spec.get("replicas", 1), status.get("updatedReplicas", 0)
+    if resource == "statefulsets":
+        same = status.get("updateRevision") == status.get("currentRevision")
+        return bool(same and status.get("readyReplicas", 0) >= wanted)
+    return bool(
+        updated >= wanted and status.get("replicas", 0) <= updated and status.get("availableReplicas", 0) >= updated
+    )
+
+
+def stuck(workload: Json) -> str:
+    """Why its controller has given up on a rollout (progressDeadlineSeconds), "" if it has not."""
+    for each in workload.get("status", {}).get("conditions") or ():
+        if each.get("type") == "Progressing" and each.get("reason") == "ProgressDeadlineExceeded":
+            return str(each.get("message") or "progressDeadlineSeconds exceeded")
+    return ""
 
 
 def selects(service: Json, labels: Mapping[str, str]) -> bool:

@@ -139,6 +139,15 @@ class Engine:
         names = self.recording.names.texts
         return Counter(names[each.pod or each.served_by] for each in self._pool.members if each.open)
 
+    @property
+    def stalls(self) -> list[tuple[int, int]]:
+        """When this process stood still: (start, length) in ns."""
+        return self.watch.stalls
+
+    def counts(self) -> tuple[int, int]:
+        """How many requests became due so far, and how many failed."""
+        return len(self.recording), self.recording.failed
+
     def in_flight(self) -> int:
         """Exchanges that have begun and not ended."""
         return len(self._in_flight)
