@@ -127,7 +127,7 @@ def disruption_of(arguments: argparse.Namespace) -> DisruptionPlan:
     try:
         kind = Disruption(arguments.disrupt or "rollout")
     except ValueError:
-        kinds = ", ".join(each.value for each in Disruption if each is not Disruption.COMMAND)
+        kinds = "rollout, scale, delete, evict, drain, kill, none"
         raise UsageError(f"--disrupt is one of {kinds}, not '{arguments.disrupt}'") from None
     if kind is Disruption.COMMAND:
         raise UsageError("say which: --disrupt-command 'helm upgrade ...'")
