@@ -29,6 +29,8 @@ class FakeApi:
         self.lists = 0
         self.asked: list[dict[str, str]] = []
         self.refusal = 0
+        self.pages: dict[str, dict[str, Any]] = {}
+        """Answers by path, in place of the one resource; what is not there is forbidden."""
         self.watching = asyncio.Event()
         self._open: set[asyncio.StreamWriter] = set()
 
@@ -79,6 +81,9 @@ class FakeApi:
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                if self.pages:
+                    self._page(writer, urlsplit(head.split(" ")[1]).path)
+                    continue
                 query = {k: v[0] for k, v in parse_qs(urlsplit(head.split(" ")[1]).query).items()}
                 self.asked.append(query)
                 if "watch" not in query:
@@ -96,6 +101,13 @@ class FakeApi:
         status, body = "200 OK", {"metadata": {"resourceVersion": str(self.version)}, "items": [*self.objects.values()]}
         if self.refusal:
             status, body = f"{self.refusal} No", {"reason": "Forbidden", "message": "pods is forbidden"}
+        data = json.dumps(body).encode()
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
+
+    def _page(self, writer: asyncio.StreamWriter, path: str) -> None:
+        status, body = "200 OK", self.pages.get(path)
+        if body is None:
+            status, body = "403 Forbidden", {"reason": "Forbidden", "message": f"{path} is forbidden"}
         data = json.dumps(body).encode()
         writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
 

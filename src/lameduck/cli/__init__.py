@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
 from typing import NoReturn
 
@@ -48,13 +49,30 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}{meant}; '{self.prog} --help' has every option")
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """argparse makes a formatter for every option declared, and each would load shutil and ask for the terminal."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns())
+
+
+@cache
+def _columns() -> int:
+    """The width of help texts: COLUMNS, else the terminal's, else 80 characters, and a margin of 2."""
+    given = os.environ.get("COLUMNS", "")
+    try:
+        return (int(given) if given.isdigit() and int(given) else os.get_terminal_size().columns or 80) - 2
+    except OSError:
+        return 78
+
+
 def command_parser(name: str) -> argparse.ArgumentParser:
     """The parser of one command, with ``run`` set to the function that does it."""
     module = import_module(f"lameduck.cli.{name}")
     parser = _Parser(
         prog=f"lameduck {name}",
         description=module.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
         allow_abbrev=False,
     )
     module.configure(parser)

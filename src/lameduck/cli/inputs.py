@@ -32,6 +32,10 @@ class Inputs:
     texts: list[Text] = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     """Paths that could not be read, with the reason."""
+    generated: set[str] = field(default_factory=set)
+    """Paths that are no file somebody could edit: objects of a cluster, rendered templates."""
+    notes: list[str] = field(default_factory=list)
+    """What else the user should know."""
     cache: dict[str, Text | None] = field(default_factory=dict)
 
     def read(self, path: str) -> Text | None:
@@ -49,15 +53,15 @@ class Inputs:
             return None
 
 
-def load(paths: Iterable[str]) -> Inputs:
-    """Read what the paths name: files, folders, ``-`` for standard input.
+def load(paths: Iterable[str], *, everything: bool = True) -> Inputs:
+    """Read what the paths name: files, folders, ``-`` for standard input; without any, this folder (or nothing).
 
     Raises `UsageError` for a path that is not there.
     """
     inputs = Inputs()
     seen: set[str] = set()
     scripts: list[Path] = []
-    for given in paths or ["."]:
+    for given in paths or (["."] if everything else []):
         if given == "-":
             text = Text("-", sys.stdin.buffer.read().decode(errors="replace"))
             inputs.cache["-"] = text
@@ -101,6 +105,8 @@ def _add(inputs: Inputs, file: Path, *, named: bool) -> None:
         return
     inputs.cache[str(file)] = text
     inputs.texts.append(text)
+    if "# Source: " in text.content or "config.kubernetes.io/origin" in text.content:
+        inputs.generated.add(text.path)  # by helm template, by kustomize build
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -4,6 +4,7 @@ lameduck lint                          this folder
 lameduck lint deploy/ Dockerfile       files and folders, joined: what only together decides is seen
 helm template . | lameduck lint -      what a chart renders
 kustomize build . | lameduck lint -    what a kustomization builds
+lameduck lint --live -n shop           what a cluster holds, for the version it has
 """
 
 from __future__ import annotations
@@ -27,6 +28,12 @@ FORMATS = ("human", "concise", "json", "sarif", "junit", "github", "markdown")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     common(parser)
+    live = parser.add_argument_group("a live cluster")
+    live.add_argument("--live", action="store_true", help="lint what a cluster holds, and the files that are named")
+    live.add_argument("-n", "--namespace", default="", metavar="NS", help="whose objects (the context's)")
+    live.add_argument("-A", "--all-namespaces", action="store_true", help="the objects of all namespaces")
+    live.add_argument("--context", default="", metavar="NAME", help="of the kubeconfig (its current one)")
+    live.add_argument("--kubeconfig", default="", metavar="FILE", help="$KUBECONFIG, ~/.kube/config")
     out = parser.add_argument_group("output")
     out.add_argument(
         "--format",
@@ -69,7 +76,13 @@ def _run(arguments: argparse.Namespace) -> int:
     from lameduck.manifests.project import Project
 
     formats = _formats(arguments)
-    inputs = load(arguments.paths)
+    inputs = load(arguments.paths, everything=not arguments.live)
+    if arguments.live:
+        from lameduck.cli.lint_live import add_objects
+
+        add_objects(inputs, arguments)
+    elif arguments.namespace or arguments.all_namespaces or arguments.context or arguments.kubeconfig:
+        raise UsageError("--namespace, --context and --kubeconfig are for --live")
     project = Project(inputs.texts, inputs.read, settings_of(arguments))
     if arguments.explain_chain:
         from lameduck.report.lint_text import chains
@@ -81,6 +94,11 @@ def _run(arguments: argparse.Namespace) -> int:
         return _write_baseline(arguments.write_baseline, outcome, inputs)
     if arguments.baseline:
         _without_known(arguments.baseline, outcome, inputs)
+    generated = {text.path: text for text in inputs.texts if text.path == "-" or text.path in inputs.generated}
+    if generated:
+        from lameduck.defects.patching import as_patches
+
+        as_patches(outcome, generated)
     notes = notes_of(project, inputs)
     for name, file in formats:
         _emit(name, file, arguments, outcome, inputs, notes)
@@ -163,8 +181,9 @@ def notes_of(project: Project, inputs: Inputs) -> list[str]:
             f"{project.kustomizations[0]}: patches are not applied "
             "here; see the result: kustomize build . | lameduck lint -"
         )
+    notes += inputs.notes
     notes += [f"{path}: not checked: {reason}" for path, reason in inputs.unreadable]
-    if not inputs.texts:
+    if not inputs.texts and not inputs.notes:
         notes.append("no manifest, Dockerfile or script was found")
     return notes
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +114,8 @@ def _own_tables() -> dict[str, Any]:
         file = Path(name)
         if not file.is_file():
             continue
+        import tomllib
+
         try:
             data = tomllib.loads(file.read_text())
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +46,8 @@ def _from_files(options: Mapping[str, argparse.Action], command: str, folder: Pa
         file = folder / name
         if not file.is_file():
             continue
+        import tomllib
+
         try:
             data = tomllib.loads(file.read_text())
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -78,8 +78,7 @@ def _own(options: Mapping[str, argparse.Action], table: Mapping[str, Any], file:
         if key in options:
             yield from _words(options[key], key, value, file)
         elif command != "lint":
-            near = get_close_matches(key, options, n=1)
-            raise UsageError(f"{file}: '{command}' has no setting '{key}'" + _hint(near))
+            raise UsageError(f"{file}: '{command}' has no setting '{key}'" + _hint(key, options))
 
 
 def _refuse_unknown(key: str, file: Path) -> None:
@@ -88,10 +87,13 @@ def _refuse_unknown(key: str, file: Path) -> None:
 
     known = {option for name in COMMANDS for option in _options(command_parser(name))}
     if key not in known:
-        raise UsageError(f"{file}: no command has a setting '{key}'" + _hint(get_close_matches(key, known, n=1)))
+        raise UsageError(f"{file}: no command has a setting '{key}'" + _hint(key, known))
 
 
-def _hint(near: Sequence[str]) -> str:
+def _hint(key: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(key, known, n=1)
     return f"; did you mean '{near[0]}'?" if near else ""
 
 

@@ -45,9 +45,9 @@ from collections.abc import Iterator
 
 from lameduck.core.finding import Confidence, Defect, FileSpan, Finding, Severity
 from lameduck.defects.lintkit import finding, served, who
+from lameduck.manifests.durations import duration
 from lameduck.manifests.hooks import hook_of
 from lameduck.manifests.project import Project
-from lameduck.manifests.traps import duration
 from lameduck.manifests.yamlnode import Node
 
 DEFECT = Defect(

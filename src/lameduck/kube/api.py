@@ -25,6 +25,8 @@ PATHS = {
     "pods": "/api/v1",
     "services": "/api/v1",
     "events": "/api/v1",
+    "configmaps": "/api/v1",
+    "persistentvolumeclaims": "/api/v1",
     "nodes": "/api/v1",
     "endpointslices": "/apis/discovery.k8s.io/v1",
     "deployments": "/apis/apps/v1",

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
+from lameduck.manifests.durations import duration
 from lameduck.manifests.endings import Ending, Wait, Way
 from lameduck.manifests.expansion import Words, evaluate
 from lameduck.manifests.programs import base
 from lameduck.manifests.shell import Branch, Kind, Script, Statement
-from lameduck.manifests.traps import Trap, duration, naps, reset_signals, trap_of
+from lameduck.manifests.traps import Trap, naps, reset_signals, trap_of
 from lameduck.manifests.weights import Weight, daemonises, runs_anything, weight
 
 MAX_CALLS = 12

@@ -9,13 +9,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
+from lameduck.manifests.durations import duration
 from lameduck.manifests.programs import SHELLS, base
-from lameduck.manifests.shell import Kind, Statement, parse_words
-from lameduck.manifests.traps import duration
 from lameduck.manifests.unwrap import shell_code
 from lameduck.manifests.workloads import Container
 from lameduck.manifests.yamlnode import Node
+
+if TYPE_CHECKING:
+    from lameduck.manifests.shell import Statement
 
 
 class HookKind(StrEnum):
@@ -153,6 +156,8 @@ def _sleep(node: Node, argv: tuple[str, ...]) -> Hook:
     if None in numbers:
         odd = next(word for word in argv[1:] if duration(word) is None)
         return Hook(HookKind.EXEC, node, argv, broken=f"sleep cannot read {odd!r} and fails at once", meant=numbers[0])
+    if float("inf") in numbers:
+        return Hook(HookKind.EXEC, node, argv, seconds=None, delay=None)
     total = sum(number for number in numbers if number is not None)
     return Hook(HookKind.EXEC, node, argv, seconds=total, delay=total, pure_sleep=True)
 
@@ -189,6 +194,8 @@ def _shell(node: Node, argv: tuple[str, ...]) -> Hook:
         )
     del rest
     watch = _Watch()
+    from lameduck.manifests.shell import parse_words  # noqa: PLC0415  most hooks need no shell
+
     watch.block(parse_words(code))
     return Hook(
         HookKind.EXEC,
@@ -221,18 +228,18 @@ class _Watch:
         if one.background:
             self.only_sleeps = False
             return
-        if one.kind is Kind.COMMAND:
+        if one.kind == "command":
             self.command(one.words)
-        elif one.kind in {Kind.LOOP, Kind.BRANCH, Kind.PIPELINE}:
+        elif one.kind in {"loop", "branch", "pipeline"}:
             self.only_sleeps = False
             for way in one.branches:
                 self.block(way.condition)
                 self.block(way.body)
-            if one.kind is Kind.PIPELINE:
+            if one.kind == "pipeline":
                 self.block(one.body)
             else:
                 self.unknown = True
-        elif one.kind is not Kind.FUNCTION:
+        elif one.kind != "function":
             self.block(one.body)
 
     def command(self, words: tuple[str, ...]) -> None:
@@ -242,7 +249,7 @@ class _Watch:
         name = base(argv[0]) if argv else ""
         if name == "sleep":
             number = duration(argv[1]) if len(argv) > 1 else None
-            if number is None:
+            if number is None or number == float("inf"):
                 self.unknown = True
                 if len(argv) == 1:
                     self.broken = "sleep without a number fails at once"

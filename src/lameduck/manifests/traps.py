@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 
+from lameduck.manifests.durations import duration
 from lameduck.manifests.programs import base, words
 from lameduck.manifests.shell import Kind, Statement, parse_words
 from lameduck.manifests.signals import signal_name
@@ -135,14 +136,6 @@ def _does(statement: Statement, functions: Mapping[str, tuple[Statement, ...]], 
 def naps(words: tuple[str, ...]) -> bool:
     """Whether a command sleeps long enough to be a drain window of its own."""
     return len(words) > 1 and base(words[0]) == "sleep" and (duration(words[1]) or 0) >= NAP
-
-
-def duration(word: str) -> float | None:
-    """The seconds of a sleep operand such as ``15``, ``1.5``, ``2m``, ``infinity``; None for anything else."""
-    match = re.match(r"(\d+(?:\.\d+)?)([smhd]?)\Z", word)
-    if match is None:
-        return float("inf") if word in {"infinity", "inf"} else None
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
 def _flat(body: tuple[Statement, ...]) -> list[Statement]:

@@ -225,7 +225,7 @@ class Unreadable(Exception):
         self.offset = offset
 
 
-_SEPARATOR = re.compile(r"^---(?=\s|$)", re.MULTILINE)
+SEPARATOR = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 
 
 def documents(text: Text) -> list[Node | Unreadable]:
@@ -235,7 +235,7 @@ def documents(text: Text) -> list[Node | Unreadable]:
         return [Node(text, raw, shift) for raw in _compose(text.content[shift:])]
     except (yaml.YAMLError, RecursionError) as error:
         whole = _unreadable(error, shift)
-    cuts = [match.start() for match in _SEPARATOR.finditer(text.content)]
+    cuts = [match.start() for match in SEPARATOR.finditer(text.content)]
     if not cuts:
         return [whole]
     bounds = [shift, *(cut for cut in cuts if cut > shift), len(text.content)]
