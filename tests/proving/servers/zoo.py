@@ -105,11 +105,11 @@ def on_lets_go(listener):
 
 
 def on_lame(listener):
-    """Go on accepting, announce the close on every answer, go when nobody has been there for a second."""
+    """Go on accepting, announce the close on every answer, go when nobody has been there for two seconds."""
     global close_after
     close_after = True
     quiet = time.monotonic()
-    while time.monotonic() - quiet < 1.0:
+    while time.monotonic() - quiet < 2.0:  # kube-proxy may be a second late, and a busy machine adds to it
         if busy:
             quiet = time.monotonic()
         time.sleep(0.002)
