@@ -5,6 +5,9 @@ tenth of them batches of about a second), rolled while the load is on. An act sh
 one, the verdict, what was lost and why, and the fix: which is the next act. No cluster, no root, no network; about
 two minutes.
 
+With --cluster the story of the framework (light-4j 1.5.14, 1.5.15, a bash script, a trap, a preStop) or that of the
+prediction service is played on a real Kubernetes, in a namespace of its own.
+
 exit codes: 0 every act came out as the story says, 1 one did not, 3 one was inconclusive, 4 environment
 """
 
@@ -14,13 +17,17 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lameduck.cli import demo_cluster
 from lameduck.core.errors import EnvironmentFault, ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from lameduck.core.proof import Proof
     from lameduck.demo.acts import Act
+    from lameduck.demo.scenes import Scene
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="list the acts and stop")
     parser.add_argument("--json", metavar="FILE", help="write every act's proof as JSON; - is standard output")
     parser.add_argument("--quiet", action="store_true", help="no progress, only the results")
+    demo_cluster.configure(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -39,15 +47,17 @@ def run(arguments: argparse.Namespace) -> int:
     from lameduck.report.terminal import comparison
 
     console = Console(stderr=arguments.json == "-", highlight=False)
+    all_acts: Sequence[Act | Scene] = demo_cluster.scenes(arguments) if arguments.cluster else acts.ACTS
     if arguments.list:
-        for act in acts.ACTS:
+        for act in all_acts:
             console.print(f"{act.number}  {act.title}", markup=False)
         return ExitCode.OK
-    chosen = _chosen(arguments.act)
-    if missing := acts.missing():
-        what = ", ".join(missing)
-        raise EnvironmentFault(f"the demo needs {what}; pip install 'lameduck[demo]' lameduck-pod")
-    played = [(act, _play(act, console, quiet=arguments.quiet)) for act in chosen]
+    chosen = _chosen(all_acts, arguments.act)
+    played: list[tuple[Act | Scene, Proof]]
+    if arguments.cluster:
+        played = demo_cluster.play(chosen, arguments, console)
+    else:
+        played = _play_here(chosen, console, quiet=arguments.quiet)
     console.rule("the story", style="dim")
     console.print(comparison([(f"{act.number}. {act.title}", proof) for act, proof in played]))
     if arguments.json:
@@ -55,34 +65,52 @@ def run(arguments: argparse.Namespace) -> int:
     return _verdict(played, console)
 
 
-def _chosen(numbers: list[int] | None) -> list[Act]:
-    from lameduck.demo.acts import ACTS
+def _play_here(chosen: Sequence[Any], console: Console, *, quiet: bool) -> list[tuple[Act | Scene, Proof]]:
+    from lameduck.demo import acts
 
-    known = {act.number: act for act in ACTS}
+    if missing := acts.missing():
+        what = ", ".join(missing)
+        raise EnvironmentFault(f"the demo needs {what}; pip install 'lameduck[demo]' lameduck-pod")
+    return [(act, _play(act, console, quiet=quiet)) for act in chosen]
+
+
+def _chosen(known_acts: Sequence[Act | Scene], numbers: list[int] | None) -> list[Act | Scene]:
+    known = {act.number: act for act in known_acts}
     for number in numbers or ():
         if number not in known:
             raise UsageError(f"there is no act {number}; --list shows them")
-    return [known[number] for number in numbers] if numbers else list(ACTS)
+    return [known[number] for number in numbers] if numbers else list(known_acts)
 
 
 def _play(act: Act, console: Console, *, quiet: bool) -> Proof:
     """One act: what changed, then the proof and what it says."""
-    from rich.syntax import Syntax
-
     from lameduck.demo.acts import changes
-    from lameduck.report.terminal import brief
+
+    announce(act, changes(act), console)
+    proof = _prove(act, quiet=quiet)
+    conclude(act, proof, console)
+    return proof
+
+
+def announce(act: Act | Scene, diff: str, console: Console) -> None:
+    """What is changed now."""
+    from rich.syntax import Syntax
 
     console.rule(f"act {act.number}: {act.title}", style="bold")
     console.print(act.change, markup=False)
-    if diff := changes(act):
+    if diff:
         console.print(Syntax(diff.rstrip("\n"), "diff", theme="ansi_dark", background_color="default"))
-    proof = _prove(act, quiet=quiet)
+
+
+def conclude(act: Act | Scene, proof: Proof, console: Console) -> None:
+    """What came of it, and whether that is what the story says."""
+    from lameduck.report.terminal import brief
+
     console.print(brief(proof))
     console.print(act.outcome, style="italic", markup=False)
     if wrong := unexpected(act, proof):
         console.print(f"not as the story says: {wrong}", style="bold yellow", markup=False)
     console.print()
-    return proof
 
 
 def _prove(act: Act, *, quiet: bool) -> Proof:
@@ -116,7 +144,7 @@ def _prove(act: Act, *, quiet: bool) -> Proof:
         return prove(cluster, plan, watch=watch, about={"command": f"lameduck demo --act {act.number}"})
 
 
-def unexpected(act: Act, proof: Proof) -> str:
+def unexpected(act: Act | Scene, proof: Proof) -> str:
     """How a proof differs from what the story says of its act, in words; "" if it does not."""
     expected = act.expected
     if proof.verdict is not expected.verdict:
@@ -127,7 +155,7 @@ def unexpected(act: Act, proof: Proof) -> str:
     return f"{', '.join(absent)} not found" if absent else ""
 
 
-def _verdict(played: list[tuple[Act, Proof]], console: Console) -> int:
+def _verdict(played: Sequence[tuple[Act | Scene, Proof]], console: Console) -> int:
     from lameduck.core.proof import Verdict
 
     if any(proof.verdict is Verdict.INCONCLUSIVE for _, proof in played):
@@ -136,7 +164,7 @@ def _verdict(played: list[tuple[Act, Proof]], console: Console) -> int:
     return ExitCode.FAILED if any(unexpected(act, proof) for act, proof in played) else ExitCode.OK
 
 
-def _write(played: list[tuple[Act, Proof]], where: str) -> None:
+def _write(played: Sequence[tuple[Act | Scene, Proof]], where: str) -> None:
     from lameduck.cli.output import write_json
 
     told = [
