@@ -26,7 +26,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of a real cluster."""
     add = parser.add_argument_group("a real cluster").add_argument
     add("--cluster", action="store_true", help="play on the cluster of the kubeconfig, in a namespace of its own")
-    add("--story", choices=("light4j", "prediction"), default="light4j", help="with --cluster: light4j (default) or prediction")
+    add(
+        "--story",
+        choices=("light4j", "prediction"),
+        default="light4j",
+        help="with --cluster: light4j (default) or prediction",
+    )
     add("--images", default="", metavar="PREFIX", help="put in front of each image's name: registry.example/team/")
     add("--context", default="", metavar="NAME", help="of the kubeconfig (its current one)")
     add("--kubeconfig", default="", metavar="FILE", help="$KUBECONFIG, ~/.kube/config")

@@ -50,7 +50,9 @@ class Scene:
     @property
     def text(self) -> str:
         """What is applied, and the start script, as text."""
-        return yaml.safe_dump(self.deployment, sort_keys=False) + (f"--- start script\n{self.script}" if self.script else "")
+        return yaml.safe_dump(self.deployment, sort_keys=False) + (
+            f"--- start script\n{self.script}" if self.script else ""
+        )
 
     @property
     def diff(self) -> str:

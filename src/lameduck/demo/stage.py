@@ -64,7 +64,9 @@ async def _ready(api: Api, where: str, name: str, scene: Scene) -> None:
         pods = (await api.get("pods", where, labelSelector=f"app={name}")).get("items", [])
         for reason in filter(None, map(_waits_for, pods)):
             if reason in NO_IMAGE:
-                raise EnvironmentFault(f"the cluster has no image {scene.image} ({reason}). {how_to_build(scene.image)}")
+                raise EnvironmentFault(
+                    f"the cluster has no image {scene.image} ({reason}). {how_to_build(scene.image)}"
+                )
         if time.monotonic() > end:
             raise EnvironmentFault(f"{name} was not ready within {PATIENCE:.0f} s: kubectl -n {where} describe pods")
         await asyncio.sleep(0.5)
