@@ -53,6 +53,18 @@ def test_strays_after_a_long_silence_are_no_lag() -> None:
     assert last_routed([*steady, NOT_READY + 8 * SECOND], NOT_READY) == steady[-1]
 
 
+def test_a_trickle_after_the_traffic_has_moved_away_is_no_lag() -> None:
+    steady = range(NOT_READY - 5 * SECOND, NOT_READY + SECOND, 20 * MILLISECOND)
+    trickle = range(NOT_READY + 2 * SECOND, NOT_READY + 60 * SECOND, SECOND)
+    assert last_routed([*steady, *trickle], NOT_READY) == steady[-1]
+
+
+def test_one_node_of_ten_that_hears_late_is_lag() -> None:
+    steady = range(NOT_READY - 5 * SECOND, NOT_READY + SECOND, 20 * MILLISECOND)
+    slow_node = range(NOT_READY + SECOND, NOT_READY + 9 * SECOND, 200 * MILLISECOND)
+    assert last_routed([*steady, *slow_node], NOT_READY) == slow_node[-1]
+
+
 def test_a_balancer_that_goes_on_sending_for_two_minutes_is_lag() -> None:
     steady = range(NOT_READY - 5 * SECOND, NOT_READY + 120 * SECOND, SECOND // 2)
     assert last_routed(steady, NOT_READY) == steady[-1]

@@ -144,3 +144,13 @@ def test_a_body_is_kept_only_on_demand_and_never_beyond_the_bound() -> None:
 
 def test_who_served_it_is_read_from_the_named_header_and_not_from_a_trailer() -> None:
     assert answer(OK).served_by == answer(CHUNKED).served_by == b"web-1"
+
+
+def test_a_hop_that_tried_more_than_once_is_known_by_its_header() -> None:
+    def retried(header: str) -> bool:
+        return answer(f"HTTP/1.1 200 OK\r\n{header}\r\nContent-Length: 2\r\n\r\nok".encode()).retried
+
+    assert retried("X-Envoy-Attempt-Count: 2")
+    assert retried("X-Upstream-Addr: 10.0.0.1:80, 10.0.0.2:80")
+    assert not retried("X-Envoy-Attempt-Count: 1")
+    assert not retried("X-Upstream-Addr: 10.0.0.1:80")

@@ -60,8 +60,10 @@ class Lag:
 
 
 SILENCE = 2 * SECOND
-"""A gap this long, and ten times a pod's usual gap, ends its lag."""
 USUAL = 10
+FEW = 0.05
+"""After a gap of ten times its usual one, a pod's lag is over where hardly any traffic follows: less than this share of
+the usual in `SILENCE`, or in that gap if it is longer."""
 ENOUGH = 300 * MILLISECOND
 """A pod that listened this long after its last attempt was not cut short: more would have been seen."""
 
@@ -109,9 +111,12 @@ def last_routed(times: Sequence[int], not_ready: int) -> int:
     recent = [at for at in before if at >= not_ready - 5 * SECOND]
     usual = (recent[-1] - recent[0]) // (len(recent) - 1) if len(recent) > USUAL else None
     last = before[-1] if before else not_ready
-    for at in after:
-        if usual is not None and at - max(last, not_ready) > max(SILENCE, USUAL * usual):
-            break
+    for n, at in enumerate(after):
+        since = max(last, not_ready)
+        if usual is not None and at - since > USUAL * usual:
+            span = max(SILENCE, USUAL * usual)
+            if (bisect_right(after, since + span) - n) * usual < FEW * span:
+                break
         last = at
     return last
 

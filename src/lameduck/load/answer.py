@@ -14,17 +14,21 @@ from lameduck.load.expectations import KEEP
 LONGEST_HEAD = 1 << 20
 """Bytes of a head (with interim answers) after which it is taken for an endless one."""
 
+ATTEMPTS, UPSTREAMS = b"x-envoy-attempt-count", b"x-upstream-addr"
+"""How a hop says that it tried more than once: Envoy's count; nginx's $upstream_addr, under its usual header."""
+
 
 class Answer:
     """One answer after the other: `expect`, then `feed` until `whole` (or `finish` at the end of the connection).
 
     `begun` says whether a byte of the final answer has come, `status`, `size` (bytes of body), `served_by`,
-    `close_said` and `body` (only if asked for, at most `KEEP` bytes) what it said.
+    `close_said`, `retried` (a hop tried more than once) and `body` (only if asked for, at most `KEEP` bytes) what it
+    said.
     """
 
     __slots__ = (
         "_framed", "_head", "_head_size", "_headed", "_keep", "_kept_alive", "_parser", "_served_by_name",
-        "begun", "body", "close_said", "reusable", "served_by", "size", "spoiled", "status", "whole",
+        "begun", "body", "close_said", "retried", "reusable", "served_by", "size", "spoiled", "status", "whole",
     )  # fmt: skip
 
     def __init__(self, served_by_name: bytes) -> None:
@@ -32,7 +36,7 @@ class Answer:
         self._parser: httptools.HttpResponseParser | None = None
         self._head = self._keep = self.spoiled = False
         self._head_size = 0
-        self.begun = self.whole = self.reusable = self.close_said = False
+        self.begun = self.whole = self.reusable = self.close_said = self.retried = False
         self._headed = self._framed = self._kept_alive = False
         self.status = self.size = 0
         self.served_by = b""
@@ -76,7 +80,7 @@ class Answer:
         self._parser = None
 
     def _clear(self) -> None:
-        self.begun = self.whole = self.reusable = self.close_said = False
+        self.begun = self.whole = self.reusable = self.close_said = self.retried = False
         self._headed = self._framed = self._kept_alive = False
         self.status = self.size = 0
         self.served_by = b""
@@ -103,6 +107,10 @@ class Answer:
             self._kept_alive = self._kept_alive or b"keep-alive" in tokens
         elif name == b"transfer-encoding":
             self._framed = value.lower().endswith(b"chunked")
+        elif name == ATTEMPTS:
+            self.retried = value.strip() not in {b"", b"0", b"1"}
+        elif name == UPSTREAMS:
+            self.retried = b"," in value
         if name == self._served_by_name and not self.whole:
             self.served_by = value
 

@@ -15,7 +15,7 @@ import httptools
 
 from lameduck.cluster import Route
 from lameduck.core.exchange import Failure, Stage
-from lameduck.core.recording import CLOSE_ANNOUNCED
+from lameduck.core.recording import CLOSE_ANNOUNCED, RETRIED
 from lameduck.load import failures
 from lameduck.load.answer import Answer
 from lameduck.load.floor import Floor
@@ -308,6 +308,8 @@ class Connection:
                 recording.served_by[seq] = self.served_by
             if answer.close_said and not self._request.one_shot:
                 recording.flags[seq] |= CLOSE_ANNOUNCED
+            if answer.retried:
+                recording.flags[seq] |= RETRIED
         self.idle_since = floor.clock()
         self.seq = NONE
         del floor.in_flight[seq]
