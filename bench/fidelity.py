@@ -1,0 +1,146 @@
+"""Holds the local cluster against a real one: every row of the truth table that it can run, in one page.
+
+Run: .venv/bin/python bench/fidelity.py [ROW…] [--page docs/fidelity.md] [--seed N]
+
+Each row is three rollouts under 500 requests/s on one lane; it takes the lock /tmp/lameduck-cpu.lock for itself while
+it runs (the lock that everybody measuring on this machine takes). With --page the page is written when all is done.
+Exit 1 if a row differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.fidelity.compare import UNDECIDED, Measured, differences, truth  # noqa: E402
+from tests.fidelity.setups import SETUPS, run  # noqa: E402
+
+LOCK = Path("/tmp/lameduck-cpu.lock")
+RULES = """\
+Every workload of the [truth table](../tests/data/truth/README.md), measured on a real Kubernetes 1.34.4, is run here on
+the local cluster: three rollouts under 500 requests/s on one lane. A kind of failure that the real cluster met 20 times
+or more per rollout must come within a factor of three, a rarer one within 15 per rollout, one that never came must not
+come at all; exit codes must be the same, and the medians of the timeline within 50 ms or 20 %. *Unreachable*, a real
+node's word for a dead address that its neighbour table has lost, counts as *timeout at connect*. Rows in italics assert
+no number: what they show is rare."""
+STEPS = ("deletion to slice", "deletion to stop signal", "exit to out of slice", "start to ready")
+
+
+def rows_to_run(asked: list[str]) -> list[str]:
+    """The rows that were asked for, else all; a row with nftables shares the run of its namesake."""
+    known = [name for name in truth() if "nftables" not in name and name.split("/")[0] in SETUPS]
+    unknown = set(asked) - set(known)
+    if unknown:
+        raise SystemExit(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    return asked or known
+
+
+def measured(row: str, seed: int) -> Measured:
+    """One row, alone on the machine as far as the others keep the lock."""
+    with LOCK.open("w") as lock, tempfile.TemporaryDirectory(prefix="lameduck-fidelity-") as folder:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return run(row, Path(folder) / "run", seed=seed)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("row", nargs="*", help="such as c/new; all without any")
+    parser.add_argument("--page", type=Path, help="write the page there")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", type=Path, help="a file that keeps what was measured, and spares it the next time")
+    arguments = parser.parse_args()
+    real = truth()
+    kept = json.loads(arguments.keep.read_text()) if arguments.keep and arguments.keep.exists() else {}
+    done: dict[str, Measured] = {}
+    for row in rows_to_run(arguments.row):
+        if row in kept:
+            done[row] = Measured(**kept[row])
+        else:
+            done[row] = measured(row, arguments.seed)
+        if arguments.keep:
+            kept[row] = as_json(done[row])
+            arguments.keep.write_text(json.dumps(kept))
+        told = list(differences(row, real[row], done[row]))
+        print(f"{row:9} {failures(done[row]):58} {'; '.join(told) or 'agrees'}", flush=True)
+    for row in [name for name in real if "nftables" in name and name.split()[0] in done]:
+        done[row] = done[row.split()[0]]
+    differing = [row for row, here in done.items() if list(differences(row, real[row], here))]
+    if arguments.page:
+        arguments.page.write_text(page(real, done, arguments.seed), "utf-8")
+    print(f"{len(done) - len(differing)} of {len(done)} rows agree")
+    return 1 if differing else 0
+
+
+def as_json(row: Measured) -> dict[str, object]:
+    """A row as it is kept."""
+    return {name: getattr(row, name) for name in Measured.__dataclass_fields__}
+
+
+def failures(row: Measured) -> str:
+    """Failures per rollout, in words."""
+    return ", ".join(f"{kind} {count:.0f}" for kind, count in row.kinds.items()) or "–"
+
+
+def page(real: dict[str, Measured], done: dict[str, Measured], seed: int) -> str:
+    """The page for the docs."""
+    agree = sum(not list(differences(row, real[row], here)) for row, here in done.items())
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    missing = sorted(set(real) - set(done))
+    written = f"Written by `bench/fidelity.py --page docs/fidelity.md` on {time.strftime('%Y-%m-%d')}"
+    machine = f"commit {commit.stdout.strip()}, Linux {platform.release()}, {os.cpu_count()} cores, seed {seed}"
+    without = f" Not run: {', '.join(missing)}." if missing else ""
+    lines = [
+        "# How faithful the local cluster is",
+        "",
+        f"{written} ({machine}).",
+        "",
+        RULES,
+        "",
+        f"**{agree} of {len(done)} rows agree.**{without}",
+        "",
+        "## Failures per rollout",
+        "",
+        "| row | real cluster | local cluster | differs |",
+        "|---|---|---|---|",
+    ]
+    for row in sorted(done):
+        name = f"*{row}*" if row in UNDECIDED else row
+        told = [each for each in differences(row, real[row], done[row]) if not each.startswith(STEPS)]
+        lines.append(f"| {name} | {failures(real[row])} | {failures(done[row])} | {'; '.join(told)} |")
+    lines += [
+        "",
+        "## Timelines",
+        "",
+        "Medians in ms, real → local.",
+        "",
+        f"| row | {' | '.join(STEPS)} | rollout, s | differs |",
+        "|---|" + "---|" * (len(STEPS) + 2),
+    ]
+    for row in sorted(done):
+        here, there = done[row], real[row]
+        cells = [f"{number(there.median_ms.get(step))} → {number(here.median_ms.get(step))}" for step in STEPS]
+        told = [each for each in differences(row, there, here) if each.startswith(STEPS)]
+        lines.append(f"| {row} | {' | '.join(cells)} | {there.rollout_s} → {here.rollout_s:.1f} | {'; '.join(told)} |")
+    return "\n".join(lines) + "\n"
+
+
+def number(value: float | None) -> str:
+    """A median, rounded."""
+    return "–" if value is None else f"{value:.0f}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
