@@ -16,6 +16,7 @@ from lameduck.core.exchange import Lane
 from lameduck.core.instants import MILLISECOND, SECOND, to_ms
 from lameduck.core.path import Kind, Via
 from lameduck.core.plan import DisruptionPlan, Plan, RequestShape, TrafficPlan
+from lameduck.core.podspec import ContainerSpec
 from lameduck.core.timeline import Event, Milestone, PodHistory, fold
 from lameduck.local.cluster import LocalCluster
 from lameduck.local.spec import LocalSpec
@@ -69,6 +70,10 @@ SETUPS = {
         requests=(RequestShape(path="/50", weight=0.9), RequestShape(path="/4000", weight=0.1)),
         timeout=8 * SECOND,
         spec=TEN,
+    ),
+    "h": Setup(
+        ("drain", "start=3"),
+        spec={**FIVE, "containers": (ContainerSpec("app"),), "serving": "app", "ready_path": None},
     ),
     "i": Setup(spec={**ALONE, **FIVE}),
     "i0": Setup(spec=ALONE),

@@ -16,7 +16,9 @@ from lameduck.local.cluster import LocalCluster
 from lameduck.local.spec import LocalSpec, Timings
 
 SERVER = str(Path(__file__).parent / "servers" / "server.py")
-BRISK = Timings(start=(1, 1, 1), probe_phase=(30, 50, 80), exit_to_gone=(200, 210, 220), controller=(1, 2, 3))
+BRISK = Timings(
+    relist=False, start=(1, 1, 1), probe_phase=(30, 50, 80), exit_to_gone=(200, 210, 220), controller=(1, 2, 3)
+)
 
 MODES = ("sandbox", "host", "emulated")
 """Own namespaces; own PID namespace in this machine's network; bare processes."""

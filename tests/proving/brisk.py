@@ -16,7 +16,7 @@ from lameduck.proving import prove
 from lameduck.runfile import read
 
 SERVERS = Path(__file__).parent / "servers"
-BRISK = Timings(start=(1, 1, 1), probe_phase=(50, 100, 150), exit_to_gone=(200, 210, 220))
+BRISK = Timings(relist=False, start=(1, 1, 1), probe_phase=(50, 100, 150), exit_to_gone=(200, 210, 220))
 
 
 def proved(

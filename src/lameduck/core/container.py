@@ -39,6 +39,8 @@ from lameduck.core.timeline import Milestone
 
 MINIMUM_GRACE = 2 * SECOND
 """The kubelet's ``minimumGracePeriodInSeconds``: so long has a container between stop signal and SIGKILL, always."""
+RELIST = 1 * SECOND
+"""The period of the kubelet's pod lifecycle event generator (``genericPlegRelistPeriod``)."""
 CRASH_BACKOFF = 10 * SECOND
 LONGEST_BACKOFF = 300 * SECOND
 
@@ -60,6 +62,7 @@ class Due(StrEnum):
     """What an entry of a container's agenda is for."""
 
     RUN = "run"
+    NOTICE = "notice"
     POST_SLEPT = "postStart slept"
     HOOK_RUN = "hook run"
     HOOK_SLEPT = "hook slept"
@@ -82,6 +85,8 @@ class Container:
     """Its first process is known to run."""
     up: bool = False
     """Its postStart hook is over and its startup probe has passed."""
+    noticed: bool = False
+    """The kubelet has seen that it is up: without a readiness probe it is ready from then on."""
     readiness: Probe | None = None
     liveness: Probe | None = None
     startup: Probe | None = None
@@ -108,7 +113,11 @@ class Container:
     @property
     def ready(self) -> bool:
         """Whether it counts as ready."""
-        return self.phase is Phase.RUNNING and self.up and (self.readiness is None or self.readiness.ready)
+        return (
+            self.phase is Phase.RUNNING
+            and self.up
+            and (self.noticed if self.readiness is None else self.readiness.ready)
+        )
 
     @property
     def ended(self) -> bool:
@@ -216,6 +225,10 @@ def _started(one: Container, now: int) -> Step:
     return one, (report, RunHook(hook, Which.POST_START, one.name))
 
 
+def _notice(one: Container, _: int) -> Step:
+    return replace(one, noticed=True), ()
+
+
 def _post_slept(one: Container, now: int) -> Step:
     return _hook_ended(one, now, HookEnded(True, which=Which.POST_START))
 
@@ -231,15 +244,25 @@ def _post_start_ended(one: Container, now: int, ended: HookEnded) -> Step:
 def _awake(one: Container, now: int) -> Step:
     """It runs, as far as the kubelet is concerned: the probes begin, the startup probe before the others."""
     if one.spec.startup is not None:
-        return replace(one, startup=probes.begin(one.spec.startup, now, one.delays.probe_phase)), ()
+        return replace(one, startup=probes.begin(one.spec.startup, now, _unnoticed(one, now))), ()
     return _up(one, now), ()
 
 
+def _unnoticed(one: Container, now: int) -> int:
+    """How long (ns) until the kubelet first probes it."""
+    relist = one.delays.relist
+    return one.delays.probe_phase + (0 if relist is None else (relist - now) % RELIST)
+
+
 def _up(one: Container, now: int) -> Container:
-    ready, live, phase = one.spec.readiness, one.spec.liveness, one.delays.probe_phase
+    ready, live, phase = one.spec.readiness, one.spec.liveness, _unnoticed(one, now)
+    at_once = one.delays.relist is None
+    if not at_once:
+        one = _plan(one, now + phase, Due.NOTICE)
     return replace(
         one,
         up=True,
+        noticed=at_once,
         startup=None,
         readiness=None if ready is None else probes.begin(ready, now, phase),
         liveness=None if live is None or one.stopping else replace(probes.begin(live, now, phase), ready=True),
@@ -368,6 +391,7 @@ def _again(one: Container, now: int, code: int) -> Step:
 
 _DUE: dict[Due, Callable[[Container, int], Step]] = {
     Due.RUN: lambda one, _: begin(one),
+    Due.NOTICE: _notice,
     Due.POST_SLEPT: _post_slept,
     Due.HOOK_RUN: _run_hook,
     Due.HOOK_SLEPT: _hook_slept,

@@ -374,12 +374,13 @@ def _silence(pod: Pod, _: int) -> Step:
     return pod, (Silence(),)
 
 
-def _withdraw(pod: Pod, _: int) -> Step:
+def _withdraw(pod: Pod, now: int) -> Step:
     if not pod.addressed:
         return pod, ()
+    fact = Report(Fact.POD_FACT, {"withdrawn_at": now})
     detail = {"serving": False, "terminating": True}
     report: tuple[Effect, ...] = () if pod.unready else (Report(Milestone.ENDPOINT_NOT_READY, detail),)
-    return _drop(replace(pod, addressed=False, unready=True), Due.SLICE), (Withdraw(), *report)
+    return _drop(replace(pod, addressed=False, unready=True), Due.SLICE), (Withdraw(), fact, *report)
 
 
 def _gone(pod: Pod, _: int) -> Step:

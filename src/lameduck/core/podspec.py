@@ -89,7 +89,7 @@ class Delays:
     start: int = 520 * MILLISECOND
     """Created → first process."""
     probe_phase: int = 430 * MILLISECOND
-    """First process → first probe."""
+    """First process, or the `relist` that notices it → first probe."""
     status: int = 1 * SECOND
     """First process → its address is in the EndpointSlice though it is not ready."""
     ready_to_slice: int = 9 * MILLISECOND
@@ -106,3 +106,6 @@ class Delays:
     """An init container ended, or a sidecar started → what stands after it starts."""
     turn: int = 55 * MILLISECOND
     """The last main container ended → the sidecars' stop signal."""
+    relist: int | None = None
+    """An instant of the kubelet's relists, one every second: a container is noticed at the next one, so that pods which
+    follow each other become ready in its rhythm. None: at once."""

@@ -57,6 +57,7 @@ class LocalCluster:
         self._hop = Hop(self._backend) if spec.via.kind is path.Kind.INGRESS else None
         self._started = False
         self._stopped = False
+        self._relist = clock() + self._rng.randrange(SECOND)
         self._pace = path.pace(spec.via, spec.min_sync)
         state = path.table(spec.via, spec.min_sync, free=clock() + self._rng.randrange(max(1, self._pace)))
         self._node = NodeTable(state, self._backend, observe, clock, self._rng.randrange(1 << 30))
@@ -234,7 +235,7 @@ class LocalCluster:
             self._tick = asyncio.get_running_loop().call_later(delay, self._reconcile, rolling.Tick())
 
     def _create(self, name: str, revision: int) -> None:
-        delays = self._spec.timings.draw(self._rng, self._spec.pod().server.readiness)
+        delays = self._spec.timings.draw(self._rng, self._relist)
         self._pods[name] = self._maker.make(name, revision, delays, self, self._observe, self._clock)
         self._pods[name].feed(life.Created())
 

@@ -37,8 +37,10 @@ class Timings:
 
     start: Range = (480, 520, 570)
     """Pod created → first process (image present)."""
-    probe_phase: Range | None = None
-    """First process → first probe; None: anywhere in the probe's period."""
+    probe_phase: Range = (3, 12, 40)
+    """The relist that notices a container → its first probe."""
+    relist: bool = True
+    """Containers are noticed at the kubelet's next relist, not at once."""
     status: Range = (1000, 1000, 1010)
     ready_to_slice: Range = (3, 9, 15)
     deletion_to_slice: Range = (5, 15, 40)
@@ -54,14 +56,12 @@ class Timings:
     turn: Range = (40, 55, 80)
     """The last main container ended → the sidecars' stop signal."""
 
-    def draw(self, rng: random.Random, probe: ProbeSpec | None) -> Delays:
-        """One pod's delays; `probe` is its readiness probe."""
-        phase = (
-            rng.randrange((probe or ProbeSpec()).period) if self.probe_phase is None else pick(rng, self.probe_phase)
-        )
+    def draw(self, rng: random.Random, relist: int) -> Delays:
+        """One pod's delays; `relist` is an instant at which its node's kubelet relists."""
         return Delays(
             start=pick(rng, self.start),
-            probe_phase=phase,
+            probe_phase=pick(rng, self.probe_phase),
+            relist=relist if self.relist else None,
             status=pick(rng, self.status),
             ready_to_slice=pick(rng, self.ready_to_slice),
             deletion_to_slice=pick(rng, self.deletion_to_slice),
