@@ -22,6 +22,7 @@ __all__ = [
     "Cluster",
     "ClusterFacts",
     "Dialer",
+    "Entrance",
     "Holding",
     "Load",
     "Loading",
@@ -69,6 +70,19 @@ class Holding(Protocol):
 
     def kept_open(self, pod: str) -> int:
         """How many connections the hop holds to a pod now."""
+        ...
+
+
+@runtime_checkable
+class Entrance(Protocol):
+    """A cluster whose Service somebody else's load enters through us, so that we see who came and where they went."""
+
+    def entered(self) -> int | None:
+        """How many connections have come in so far; None where they do not pass here."""
+        ...
+
+    def attribute_foreign(self, recording: Recording) -> None:
+        """Fill in ``routed_to`` of failed exchanges that were not our own, where what passed leaves no doubt."""
         ...
 
 

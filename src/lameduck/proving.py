@@ -18,7 +18,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lameduck import __version__
-from lameduck.cluster import Attributing, Cluster, ClusterFacts, Dialer, Holding, Load, Loading, Observer, PodView
+from lameduck.cluster import (
+    Attributing,
+    Cluster,
+    ClusterFacts,
+    Dialer,
+    Entrance,
+    Holding,
+    Load,
+    Loading,
+    Observer,
+    PodView,
+)
 from lameduck.core.errors import EnvironmentFault, UsageError
 from lameduck.core.instants import SECOND, to_seconds
 from lameduck.core.plan import Plan
@@ -29,6 +40,7 @@ from lameduck.core.timeline import Event, Milestone, Observation, fold
 from lameduck.core.windows import exposed
 from lameduck.defects.judge import judge
 from lameduck.load.engine import Engine
+from lameduck.load.foreign import ForeignLoad, Import
 from lameduck.load.punctual import punctual
 from lameduck.runfile import RunWriter, new_run_dir, plan_as_json
 
@@ -56,6 +68,8 @@ class Progress:
     note: str = ""
     sent: int = 0
     failed: int = 0
+    load: str = ""
+    """What is known of a load that is not ours, in words; "" for our own."""
 
 
 Watcher = Callable[[Progress], None]
@@ -88,9 +102,10 @@ async def prove_async(
     watch: Watcher = _ignore,
     about: Mapping[str, Any] | None = None,
     tls: Tls | None = None,
+    imports: Import | None = None,
     clock: Clock = time.monotonic_ns,
 ) -> Proof:
-    """Prove one plan on one cluster.
+    """Prove one plan on one cluster, by our own load or, with ``imports``, by somebody else's.
 
     ``make_cluster`` is given the observer that the cluster must report to, and the run's folder; ``secrets`` maps the
     environment variables named by the plan's requests to their values; with ``tls`` the engine speaks it.
@@ -99,7 +114,7 @@ async def prove_async(
     Raises `LameduckError` for what is for people to mend before anything can be proven.
     """
     folder = new_run_dir(run_dir)
-    proof = _Proving(make_cluster, plan, folder, secrets or {}, watch, about or {}, tls, clock)
+    proof = _Proving(make_cluster, plan, folder, secrets or {}, watch, about or {}, tls, imports, clock)
     return await proof.run()
 
 
@@ -139,11 +154,12 @@ class _Proving:
         watch: Watcher,
         about: Mapping[str, Any],
         tls: Tls | None,
+        imports: Import | None,
         clock: Clock,
     ) -> None:
         self.cluster = make_cluster(self.observe, folder)
         self.plan, self.folder, self.secrets, self.watch, self.clock = plan, folder, secrets, watch, clock
-        self.tls = tls
+        self.tls, self.imports = tls, imports
         self.about = {"lameduck": __version__, "python": sys.version.split()[0], "folder": str(folder), **about}
         self.state = _State(plan, Recording())
         self.load: Load | None = None
@@ -189,7 +205,10 @@ class _Proving:
             self.state.stopped_early = "interrupted"
         finally:
             await self.cluster.stop()
-        return self._judged(facts)
+        proof = self._judged(facts)
+        if isinstance(self.load, ForeignLoad) and self.load.error is not None:
+            raise UsageError(f"{self.load.error}. What was observed is kept: lameduck attach KIND:FILE {self.folder}")
+        return proof
 
     @contextlib.asynccontextmanager
     async def _watched(self) -> AsyncIterator[None]:
@@ -221,12 +240,13 @@ class _Proving:
             self.plan.disruption.times,
             state.stopped_early,
             *(self.load.counts() if self.load is not None else (0, 0)),
+            self.load.told() if isinstance(self.load, ForeignLoad) else "",
         )
 
     async def _drive(self, facts: ClusterFacts) -> None:
         """Load on, baseline, disruptions, tail, load off."""
         state = self.state
-        load = self.load = self._load(facts)
+        load = self.load = await self._foreign_load(self.imports, facts) if self.imports else self._load(facts)
         state.recording = load.recording
         state.started = self.clock()
         self.writer = RunWriter(self.folder / "run.db", state.recording, self._meta(facts))
@@ -242,7 +262,7 @@ class _Proving:
             finally:
                 load.stop()
                 await asyncio.shield(sending)
-                state.ended = self.clock()
+                state.ended = load.ended if isinstance(load, ForeignLoad) else self.clock()
                 self._learn()
 
     def _load(self, facts: ClusterFacts) -> Load:
@@ -262,9 +282,26 @@ class _Proving:
             secrets=self.secrets,
         )
 
+    async def _foreign_load(self, imports: Import, facts: ClusterFacts) -> ForeignLoad:
+        """Somebody else's load, once its requests come."""
+        entered = self.cluster.entered if isinstance(self.cluster, Entrance) else None
+        self.state.phase = f"waiting for a load on {facts.address}"
+        load = ForeignLoad(imports, facts.address, self.folder, entered=entered, clock=self.clock)
+        try:
+            await load.begin()
+        except BaseException:
+            await load.end()
+            raise
+        return load
+
     def _learn(self) -> None:
         """What is known of the exchanges only now that the load has ended."""
         assert self.writer is not None
+        if self.imports is not None:
+            if isinstance(self.cluster, Entrance):
+                self.cluster.attribute_foreign(self.state.recording)
+            self.writer.rewrite()
+            return
         parts: tuple[object, ...] = (self._dialer, self.cluster)
         for brought in parts:
             if isinstance(brought, Attributing):
@@ -330,6 +367,8 @@ class _Proving:
         plan, recording = self.plan, self.state.recording
         start = self.state.started + plan.settle
         await self._sleep_until(start + plan.baseline)
+        if self.imports is not None:
+            return  # what it sends is read at the end
         skipped = sum(at < start for at in recording.intended_start[: int(plan.traffic.rate * 10)])
         while self._sent() - skipped < plan.baseline_requests and self.clock() < start + 60 * SECOND:
             await asyncio.sleep(0.1)
@@ -387,6 +426,7 @@ class _Proving:
             stalls=stalls,
             wall_anchor=time.time_ns() - (self.clock() - state.started),
             stopped_early=state.stopped_early,
+            foreign=self.load.foreign if isinstance(self.load, ForeignLoad) else None,
             meta=self.about,
         )
         proof = judge(run)
@@ -398,6 +438,7 @@ class _Proving:
                 ("stopped_early", state.stopped_early),
                 ("verdict", proof.verdict.value),
                 ("sentence", proof.sentence),
+                ("foreign", run.foreign.as_dict() if run.foreign else None),
             ):
                 self.writer.note(key, value)
             self.writer.close()

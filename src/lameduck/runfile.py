@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 from lameduck.core.errors import EnvironmentFault, UsageError
 from lameduck.core.exchange import Behind, Failure, Kind, Lane, Stage
+from lameduck.core.foreign import Foreign
 from lameduck.core.plan import (
     ArrivalProcess,
     BodyExpectation,
@@ -87,10 +88,11 @@ def new_run_dir(asked: Path | None = None) -> Path:
 class RunWriter:
     """Writes one run's file behind the engine's back, from a thread of its own.
 
+    With ``anew`` the file is there already, and these exchanges come in the place of those that it holds.
     `error` is set when the file can no longer be written (a full disk): the run goes on, and its owner says so.
     """
 
-    def __init__(self, path: Path, recording: Recording, meta: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, recording: Recording, meta: Mapping[str, Any], *, anew: bool = False) -> None:
         self.path = path
         self.error: str = ""
         self._recording = recording
@@ -98,16 +100,18 @@ class RunWriter:
         self._meta: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._written = self._names = self._failures = 0
         self._stop, self._anew = threading.Event(), threading.Event()
-        for key, value in {"format": FORMAT, "complete": False, **meta}.items():
+        for key, value in (meta if anew else {"format": FORMAT, "complete": False, **meta}).items():
             self._meta.put((key, value))
-        self._database = self._create()
+        self._database = self._create("" if anew else _SCHEMA)
+        if anew:
+            self.rewrite()
         self._thread = threading.Thread(target=self._follow, name="run-writer", daemon=True)
         self._thread.start()
 
-    def _create(self) -> sqlite3.Connection:
+    def _create(self, schema: str) -> sqlite3.Connection:
         try:
             database = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
-            database.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; BEGIN; {_SCHEMA} COMMIT;")
+            database.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; BEGIN; {schema} COMMIT;")
         except sqlite3.Error as error:
             raise EnvironmentFault(f"cannot write the run file {self.path}: {error}; try --run-dir") from error
         return database
@@ -154,9 +158,9 @@ class RunWriter:
         run = self._database.execute
         if self._anew.is_set():
             self._anew.clear()
-            self._written = 0
-            run("DELETE FROM chunk")
-            run("DELETE FROM failed")
+            self._written = self._names = self._failures = 0
+            for table in ("chunk", "failed", "name", "failure"):
+                run(f"DELETE FROM {table}")  # noqa: S608 - from the list above
         recording, upto = self._recording, len(self._recording.settled)
         rows = recording.settled[self._written : upto]
         self._write_tables()
@@ -334,6 +338,7 @@ def _read(database: sqlite3.Connection, file: Path) -> StoredRun:
         stalls=[Stall(start, length) for start, length in meta.get("stalls", [])],
         wall_anchor=meta.get("wall_anchor", 0),
         complete=bool(meta.get("complete")),
+        foreign=Foreign.from_dict(meta["foreign"]) if meta.get("foreign") else None,
         stopped_early=meta.get("stopped_early", ""),
         meta=meta.get("about", {}),
     )

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,7 +34,7 @@ TRAEFIK = (
 )
 
 
-def kinds(exchanges: list[Exchange]) -> Counter[str]:
+def kinds(exchanges: Sequence[Exchange]) -> Counter[str]:
     return Counter(f"{e.failure.kind} at {e.failure.stage}" for e in exchanges if e.failure is not None)
 
 
@@ -68,15 +69,15 @@ def written(folder: Path, text: str) -> Path:
     ],
 )  # fmt: skip
 def test_each_tools_failures_are_told_by_stage_and_kind(kind: str, total: int, failed: dict[str, int]) -> None:
-    exchanges, losses = exchanges_from(DATA / FILES[kind], kind)
-    assert len(exchanges) == total
-    assert kinds(exchanges) == failed
-    assert losses
+    imported = exchanges_from(DATA / FILES[kind], kind)
+    assert len(imported.exchanges) == total
+    assert kinds(imported.exchanges) == failed
+    assert imported.losses
 
 
 @pytest.mark.parametrize("kind", FILES)
 def test_requests_come_in_the_order_of_their_starts_within_the_run_and_end_after_it(kind: str) -> None:
-    exchanges, _ = exchanges_from(DATA / FILES[kind], kind)
+    exchanges = exchanges_from(DATA / FILES[kind], kind).exchanges
     starts = [each.intended_start for each in exchanges]
     assert starts == sorted(starts)
     assert [each.seq for each in exchanges] == list(range(len(exchanges)))
@@ -89,7 +90,7 @@ def test_requests_come_in_the_order_of_their_starts_within_the_run_and_end_after
 def test_jmeters_times_add_up_as_its_own_columns_do() -> None:
     with (DATA / "jmeter.jtl").open() as lines:
         rows = sorted(csv.DictReader(lines), key=lambda row: int(row["timeStamp"]))
-    exchanges, _ = exchanges_from(DATA / "jmeter.jtl", "jmeter")
+    exchanges = exchanges_from(DATA / "jmeter.jtl", "jmeter").exchanges
     for row, each in zip(rows, exchanges, strict=True):
         assert each.response_time == int(row["elapsed"]) * MILLISECOND
         assert (each.failure is None) == (row["success"] == "true")
@@ -99,15 +100,15 @@ def test_jmeters_times_add_up_as_its_own_columns_do() -> None:
 
 
 def test_vegeta_names_the_pod_that_answered() -> None:
-    exchanges, _ = exchanges_from(DATA / "vegeta.json", "vegeta")
+    exchanges = exchanges_from(DATA / "vegeta.json", "vegeta").exchanges
     assert {each.served_by for each in exchanges if each.failure is None} == {"pod-a"}
 
 
 def test_nginx_names_the_upstream_and_its_request_time_and_the_plain_format_has_neither() -> None:
-    timed, _ = exchanges_from(DATA / "nginx-timed.log", "nginx")
+    timed = exchanges_from(DATA / "nginx-timed.log", "nginx").exchanges
     assert {each.peer for each in timed} == {"127.0.0.1:18084"}
     assert any((each.response_time or 0) >= 990 * MILLISECOND for each in timed if each.status == 504)
-    plain, _ = exchanges_from(DATA / "nginx-combined.log", "nginx")
+    plain = exchanges_from(DATA / "nginx-combined.log", "nginx").exchanges
     assert len(plain) == 60
     assert {(each.peer, each.response_time) for each in plain} == {("", 0)}
 
@@ -127,7 +128,7 @@ def test_nginx_names_the_upstream_and_its_request_time_and_the_plain_format_has_
 )
 def test_envoys_flags_decide_before_its_status(status: int, flags: str, told: str | None, tmp_path: Path) -> None:
     file = written(tmp_path, ENVOY.format(status=status, flags=flags, upstream="10.1.0.4:8080"))
-    (exchange,), _ = exchanges_from(file, "envoy")
+    (exchange,) = exchanges_from(file, "envoy").exchanges
     assert list(kinds([exchange])) == ([told] if told else [])
     assert (exchange.peer, exchange.size, exchange.response_time) == ("10.1.0.4:8080", 57, 34 * MILLISECOND)
     assert exchange.intended_start == rfc3339("2026-11-25T05:20:41.123Z")
@@ -135,16 +136,18 @@ def test_envoys_flags_decide_before_its_status(status: int, flags: str, told: st
 
 def test_traefiks_line_names_the_server_and_lines_of_another_form_are_said_to_be_left_out(tmp_path: Path) -> None:
     file = written(tmp_path, TRAEFIK.format(status=200) + "what is this\n" + TRAEFIK.format(status=502))
-    exchanges, losses = exchanges_from(file, "traefik")
-    assert [each.peer for each in exchanges] == ["10.1.0.4:8080"] * 2
-    assert kinds(exchanges) == {"bad_status at validate": 1}
-    assert "1 lines have another form and were left out" in losses
+    imported = exchanges_from(file, "traefik")
+    assert [each.peer for each in imported.exchanges] == ["10.1.0.4:8080"] * 2
+    assert kinds(imported.exchanges) == {"bad_status at validate": 1}
+    assert "1 lines have another form and were left out" in imported.losses
 
 
 def test_fortios_access_log_is_read_and_its_result_file_is_refused_with_the_way_out(tmp_path: Path) -> None:
     line = '{{"latency":0.0042,"timestamp":1795584041041306941,"thread":0,"ok":{ok},"details":"{details}"}}\n'
     said = (("true", "200"), ("false", "503"), ("false", "-1"), ("false", "connection refused"))
-    exchanges, _ = exchanges_from(written(tmp_path, "".join(line.format(ok=o, details=d) for o, d in said)), "fortio")
+    exchanges = exchanges_from(
+        written(tmp_path, "".join(line.format(ok=o, details=d) for o, d in said)), "fortio"
+    ).exchanges
     assert [each.failure and each.failure.kind for each in exchanges] == [
         None,
         Kind.BAD_STATUS,
@@ -213,7 +216,7 @@ def test_imported_failures_are_laid_on_the_pods_of_a_rollout(tmp_path: Path) -> 
     """An access log names the upstream's address: with the pod's, a failure has its pod and its cause."""
     anchor = rfc3339("2026-11-25T05:20:31.100Z")
     file = written(tmp_path, ENVOY.format(status=503, flags="UF", upstream="10.1.0.4:8080"))
-    exchanges, _ = exchanges_from(file, "envoy")
+    exchanges = exchanges_from(file, "envoy").exchanges
     moved = on_run_clock(exchanges, anchor, ORIGIN)
     assert moved[0].intended_start == ORIGIN + 10_023 * MILLISECOND
     fact = Observation(ORIGIN, Event.POD_FACT, "old", detail={"ip": "10.1.0.4"})

@@ -10,6 +10,7 @@ from typing import Any
 from lameduck.core.instants import SECOND
 from lameduck.core.plan import DisruptionPlan, Plan, RequestShape, SocketPlan, TrafficPlan
 from lameduck.core.proof import Proof
+from lameduck.load.foreign import Import
 from lameduck.local.cluster import LocalCluster
 from lameduck.local.spec import LocalSpec, Timings
 from lameduck.proving import prove
@@ -25,6 +26,7 @@ def proved(
     traffic: dict[str, Any] | None = None,
     rollouts: int = 1,
     sockets: SocketPlan | None = None,
+    imports: Import | None = None,
     **workload: Any,
 ) -> Proof:
     """A brisk proof of a command; ``traffic`` and ``workload`` are fields of `TrafficPlan` and `LocalSpec`."""
@@ -39,7 +41,12 @@ def proved(
         baseline_requests=100,
     )
     spec = LocalSpec(**{"command": command, "replicas": 2, "grace": 20 * SECOND, "timings": BRISK, **workload})
-    proof = prove(lambda observe, run: LocalCluster(replace(spec, run_dir=run), observe), plan, run_dir=folder / "run")
+    proof = prove(
+        lambda observe, run: LocalCluster(replace(spec, run_dir=run), observe),
+        plan,
+        run_dir=folder / "run",
+        imports=imports,
+    )
     fallen = [f"gate fell: {gate.name}: {gate.detail}" for gate in proof.gates if not gate.held]
     sys.stdout.write("\n".join([proof.sentence, *fallen, ""]))  # what pytest shows when a test fails
     return proof

@@ -29,6 +29,7 @@ COMMANDS = {
     "score": "the report card of one server's shutdown, without any cluster",
     "restore": "put back replicas and cordons that an interrupted proof left behind",
     "load": "send requests at a steady rate and say what became of each",
+    "attach": "lay another tool's load (JMeter, k6, an access log) over a run made with prove --no-load",
     "report": "render a kept run again: terminal, html, json, junit, markdown, openmetrics, csv, parquet",
     "compare": "set two kept runs side by side: is the second worse beyond noise?",
     "runs": "list the runs that are kept",

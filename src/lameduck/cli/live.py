@@ -59,10 +59,8 @@ class Lines:
         since = human(progress.now - progress.started) if progress.started else "0 s"
         stages = Counter(pod.stage for pod in progress.pods if pod.stage != "gone")
         pods = ", ".join(f"{count} {stage}" for stage, count in stages.items())
-        sent, failed = progress.sent, progress.failed
-        print(
-            f"[{since}] {progress.phase}: {sent:,} requests, {failed:,} failed; pods: {pods or 'none'}", file=sys.stderr
-        )
+        load = progress.load or f"{progress.sent:,} requests, {progress.failed:,} failed"
+        print(f"[{since}] {progress.phase}: {load}; pods: {pods or 'none'}", file=sys.stderr)
 
 
 class Picture:
@@ -93,13 +91,15 @@ class Picture:
             (bar, "green"),
             ("━" * (24 - len(bar)), "dim"),
             f"  {progress.rollouts_done}/{asked} done",
-            f"   {progress.sent:,} requests, {self._rate:,.0f}/s" if progress.started else "",
+            f"   {progress.sent:,} requests, {self._rate:,.0f}/s" if progress.started and not progress.load else "",
         )
 
 
 def _failures(progress: Progress) -> Text:
     """Failures by kind, counted over the failure table: cheap at any number of exchanges."""
     recording = progress.recording
+    if progress.load:
+        return Text(f" {progress.load}: what it met is read at the end")
     if not progress.failed:
         return Text(" no failure so far", style="green")
     kinds: Counter[str] = Counter()

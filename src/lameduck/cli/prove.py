@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lameduck.cli import prove_kube
+from lameduck.cli import bring, prove_kube
 from lameduck.cli.traffic import add_socket_options, add_traffic_options, secrets, socket_plan, traffic_plan
 from lameduck.core.errors import ExitCode, UsageError
 
@@ -45,6 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_traffic_options(parser)
     add_socket_options(parser)
+    bring.configure(parser)
     _workload(parser.add_argument_group("the workload"))
     prove_kube.configure(parser)
     output = parser.add_argument_group("output")
@@ -96,6 +97,9 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.local:
         return prove_kube.run(arguments)
     plan, spec = plan_of(arguments), local_spec(arguments)
+    imports = bring.wanted(arguments)
+    if arguments.verify_fix and imports is not None and not imports.command:
+        raise UsageError("--verify-fix proves twice: your load must be one that lameduck can start, --load-command CMD")
     about = {"command": shlex.join(["lameduck", *sys.argv[1:]])}
     proof = perform(spec, plan, arguments, about)
     show(proof, arguments)
@@ -119,6 +123,7 @@ def perform(spec: LocalSpec, plan: Plan, arguments: argparse.Namespace, about: d
             secrets=secrets(plan.traffic),
             watch=watch,
             about=about,
+            imports=bring.wanted(arguments),
         )
 
 
@@ -165,6 +170,7 @@ def local_spec(arguments: argparse.Namespace) -> LocalSpec:
         start_deadline=from_seconds(arguments.start_deadline),
         reach=tuple(host_and_port(each) for each in arguments.reach),
         network=arguments.network,
+        service_port=_service_port(arguments.service_port),
         via=way(arguments.via),
         min_sync=from_seconds(arguments.min_sync),
         seed=1 if arguments.seed is None else arguments.seed,
@@ -179,6 +185,12 @@ def way(text: str) -> Via:
         return parse(text)
     except ValueError as error:
         raise UsageError(f"--via {error}") from None
+
+
+def _service_port(text: str) -> int:
+    if text and not (text.isdigit() and int(text) < 65536):
+        raise UsageError(f"with --local, --service-port is a port of 127.0.0.1, not '{text}'")
+    return int(text or 0)
 
 
 def int_or_percent(text: str, option: str) -> int | str:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lameduck.cli import bring
 from lameduck.cli.traffic import secrets, traffic_plan
 from lameduck.core.errors import ExitCode, UsageError
 
@@ -34,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--kubeconfig", default="", metavar="FILE", help="$KUBECONFIG, ~/.kube/config, or the pod's own account")
     add("-l", "--selector", default="", metavar="LABELS", help="the workload with these labels, instead of TYPE/NAME")
     add("--service", default="", metavar="NAME", help="the Service in front (the one that selects the pods)")
-    add("--service-port", default="", metavar="PORT", help="its port, by name or number (the only one)")
+    add("--service-port", default="", metavar="PORT", help="its port (the only one); with --local on 127.0.0.1")
     add("--yes", action="store_true", help="do not ask before touching a cluster")
     add(
         "--trust-context",
@@ -81,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     from lameduck.kube.cluster import KubeCluster
     from lameduck.proving import prove
 
-    plan, wish = plan_of(arguments), wish_of(arguments)
+    plan, wish, imports = plan_of(arguments), wish_of(arguments), bring.wanted(arguments)
     if arguments.dry_run:
         return dry_run(plan, wish)
     confirm(wish, plan, yes=arguments.yes, trusted=arguments.trust_context)
@@ -96,7 +97,14 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         with live(Console(stderr=True), quiet=arguments.quiet) as watch:
             proof = prove(
-                make, plan, run_dir=arguments.run_dir, secrets=secrets(plan.traffic), watch=watch, about=about, tls=tls
+                make,
+                plan,
+                run_dir=arguments.run_dir,
+                secrets=secrets(plan.traffic),
+                watch=watch,
+                about=about,
+                imports=imports,
+                tls=tls,
             )
     finally:
         for command in made[0].left if made else ():

@@ -16,6 +16,8 @@ class Lane(StrEnum):
 
     NEW = "new"
     REUSE = "reuse"
+    UNKNOWN = "unknown"
+    """An imported request whose connection nobody told of; never planned."""
 
 
 class Stage(StrEnum):

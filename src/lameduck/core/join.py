@@ -30,6 +30,9 @@ class Tie(StrEnum):
 NO_ENDPOINT = "no usable endpoint"
 """The failure's detail where the node's table held nobody to route to."""
 
+CLOSED_BEFORE = "its pod had closed the connection before the request came"
+"""The failure's detail where that was seen: the client did not look before it used a kept-alive connection again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Joined:

@@ -18,9 +18,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 
+from lameduck.core.exchange import Lane
 from lameduck.core.histogram import Histogram
 from lameduck.core.instants import MILLISECOND, SECOND
-from lameduck.core.recording import Recording
+from lameduck.core.recording import LANES, Recording
 from lameduck.core.timeline import Event, Milestone, Observation, PodHistory
 
 FLOOR_BEHIND_KUBE_PROXY = 3
@@ -95,8 +96,11 @@ def attempts(
     chosen = recording.routed_to[rows]
     if served:
         chosen = array("H", (r or s for r, s in zip(chosen, recording.served_by[rows], strict=True)))
-    for pod, nth, at in zip(chosen, recording.nth_on_connection[rows], recording.actual_start[rows], strict=True):
-        if pod and (nth <= 1 or each_request) and at:
+    untold = LANES.index(Lane.UNKNOWN)
+    for pod, nth, at, lane in zip(
+        chosen, recording.nth_on_connection[rows], recording.actual_start[rows], recording.lane[rows], strict=True
+    ):
+        if pod and (nth <= 1 or each_request) and at and lane != untold:
             by_pod[pod].append(at)
     return {recording.names.texts[number]: sorted(times) for number, times in by_pod.items()}
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lameduck.core.foreign import Foreign
 from lameduck.core.plan import Plan
 from lameduck.core.proof import Stall
 from lameduck.core.recording import Recording
@@ -55,5 +56,7 @@ class Run:
     """False where the recorder died before the end; the verdict is then INCONCLUSIVE at best."""
     stopped_early: str = ""
     """Why further disruptions were called off, "" if they were not."""
+    foreign: Foreign | None = None
+    """Whose load it was, where it was not ours."""
     meta: Mapping[str, Any] = field(default_factory=dict)
     """Versions, the command line, where the run is kept."""

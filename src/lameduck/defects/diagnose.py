@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from lameduck.core.exchange import Behind, Exchange, Failure, Kind, Stage
 from lameduck.core.finding import Confidence
 from lameduck.core.instants import MILLISECOND, SECOND, human
-from lameduck.core.join import Joined, Tie, stage_of_life
+from lameduck.core.join import CLOSED_BEFORE, Joined, Tie, stage_of_life
 from lameduck.core.timeline import Mark, Milestone, PodHistory
 from lameduck.defects.evidence import Evidence
 
@@ -46,7 +46,33 @@ Rule = Callable[[Joined, PodHistory, Evidence], Cause | None]
 
 
 def diagnose(case: Joined, evidence: Evidence) -> Cause:
-    """The cause of one failed exchange."""
+    """The cause of one failed exchange; where its time is known roughly only, what holds at every such time."""
+    precision = int(evidence.facts.get("precision", 0))
+    if precision <= NEAR:
+        return _at_its_time(case, evidence)
+    causes = [_at_its_time(_later(case, by), evidence) for by in (0, precision // 2, precision)]
+    if all((c.code, c.symptom) == (causes[0].code, causes[0].symptom) for c in causes):
+        return causes[0]
+    return _unexplained(f"its time is known to {human(precision)} only, and within that the cause differs")
+
+
+def _later(case: Joined, by: int) -> Joined:
+    def moved(at: int | None) -> int | None:
+        return None if at is None else at + by
+
+    e = case.exchange
+    later = replace(
+        e,
+        intended_start=e.intended_start + by,
+        actual_start=moved(e.actual_start),
+        connected=moved(e.connected),
+        first_byte=moved(e.first_byte),
+        finished=moved(e.finished),
+    )
+    return replace(case, exchange=later)
+
+
+def _at_its_time(case: Joined, evidence: Evidence) -> Cause:
     failure = case.exchange.failure
     if failure is None or failure.behind is None:
         return _diagnose(case, evidence)
@@ -186,6 +212,15 @@ def _no_hook(pod: PodHistory, deletion: int) -> tuple[str, str]:
     return "LD109", f"lameduck-pod run passed the stop signal on {when} after the deletion, and traffic still came"
 
 
+def _closed_before(case: Joined, pod: PodHistory, _: Evidence) -> Cause | None:
+    """Seen on the way: the pod had closed the kept-alive connection, and the client used it again without a look."""
+    failure = case.exchange.failure
+    if failure is None or failure.detail != CLOSED_BEFORE:
+        return None
+    told = _told(pod) <= case.judged_at
+    return Cause("LD906" if told else "LD605", "LD906", CLOSED_BEFORE)
+
+
 def _backlog(case: Joined, pod: PodHistory, _: Evidence) -> Cause | None:
     """Rule e, by the strongest evidence: the connection was seen in the accept queue and never left it."""
     exchange = case.exchange
@@ -284,7 +319,7 @@ def _stopping(case: Joined, pod: PodHistory, _: Evidence) -> Cause | None:
     if failure.kind not in CUT:
         return None
     closed = _at(pod, Milestone.LISTENER_CLOSED)
-    if _no_answer(exchange) and exchange.nth_on_connection <= 1:
+    if _no_answer(exchange) and exchange.nth_on_connection == 1:
         if failure.kind is Kind.RESET and abs(at - closed) <= NEAR and (exchange.connected or at) <= closed + NEAR:
             return Cause("LD912", "LD912", "reset as the listener closed, by a process that lived on")
         if not _in_hand(exchange, stop):
@@ -292,6 +327,8 @@ def _stopping(case: Joined, pod: PodHistory, _: Evidence) -> Cause | None:
     if _reused_and_cut(exchange) and not _in_hand(exchange, stop):
         because = f"closed {human(at - stop)} after the stop signal, as its next request was on the way"
         return Cause("LD906", "LD906", because)
+    if not exchange.nth_on_connection and not _in_hand(exchange, stop):
+        return None  # imported: begun after the stop signal, on a connection that may be a new or an old one
     return Cause("LD803", "LD902", f"cut {human(max(0, at - stop))} after the stop signal, while its process lived on")
 
 
@@ -302,10 +339,13 @@ def _wrong(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
         return None
     if (pod.name, case.exchange.status) in evidence.answered_wrong_before:
         return None
+    if evidence.facts.get("seen_by_a_hop") and case.exchange.status in {502, 503, 504}:
+        because = f"status {case.exchange.status} in the proxy's log, only after its pod's stop signal"
+        return Cause("LD907", "LD907", because, Confidence.LIKELY)
     return Cause("LD913", "LD913", f"status {case.exchange.status}, only after the stop signal")
 
 
-RULES: tuple[Rule, ...] = (_connect, _backlog, _exit, _stopping, _wrong)
+RULES: tuple[Rule, ...] = (_closed_before, _connect, _backlog, _exit, _stopping, _wrong)
 """In the order in which they are asked."""
 
 
@@ -334,5 +374,6 @@ def _reused_and_cut(exchange: Exchange) -> bool:
 
 
 def _in_hand(exchange: Exchange, stop: int) -> bool:
-    """Whether the request had been sent before the stop signal."""
-    return exchange.sent is not None and exchange.sent < stop
+    """Whether the request had been sent before the stop signal; an imported one, which tells less, had begun."""
+    sent = exchange.sent if exchange.nth_on_connection or exchange.sent else exchange.actual_start
+    return sent is not None and sent < stop

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from lameduck.core.exchange import Exchange, Lane
@@ -67,18 +68,24 @@ class Evidence:
 
     def broken_before(self, exchange: Exchange) -> bool:
         """Whether failures like this one were there in the baseline, at a like rate."""
-        kind = signature(exchange)
-        before = self.baseline_failures.get(kind, 0)
-        if not before:
-            return False
-        lane = exchange.lane
-        p = fisher(
-            before,
-            max(before, self.baseline_totals.get(lane, 0)),
-            self.exposed_failures.get(kind, 0),
-            max(self.exposed_failures.get(kind, 0), self.exposed_totals.get(lane, 0)),
-        )
-        return p >= LIKE_RATE
+        before, likeness = self._like(signature(exchange))
+        return before > 0 and likeness >= LIKE_RATE
+
+    def _like(self, kind: Signature) -> tuple[int, float]:
+        """How many of its kind the baseline had, and how well chance explains the difference (p)."""
+        # of an imported load few connections are told: then all lanes are one
+        untold = Lane.UNKNOWN in self.baseline_totals or Lane.UNKNOWN in self.exposed_totals
+
+        def of(failures: Mapping[Signature, int], totals: Mapping[Lane, int]) -> tuple[int, int]:
+            alike = sum(n for one, n in failures.items() if one[1:] == kind[1:] and (untold or one[0] is kind[0]))
+            return alike, max(alike, sum(n for lane, n in totals.items() if untold or lane is kind[0]))
+
+        before = of(self.baseline_failures, self.baseline_totals)
+        return before[0], _fisher(*before, *of(self.exposed_failures, self.exposed_totals))
+
+
+_fisher = lru_cache(256)(fisher)
+"""Thousands of failures have few signatures."""
 
 
 def gather(

@@ -84,9 +84,9 @@ def _kinds(cases: Sequence[Joined]) -> str:
         if failure is not None:
             word = f"status {case.exchange.status}" if failure.kind.value == "bad_status" else failure.kind.value
             by_lane[case.exchange.lane][f"{word} at {failure.stage.value}"] += 1
-    lanes = {Lane.NEW: "new", Lane.REUSE: "kept-alive"}
+    lanes = {Lane.NEW: " on new connections", Lane.REUSE: " on kept-alive connections", Lane.UNKNOWN: ""}
     return "; ".join(
-        ", ".join(f"{count:,} {word}" for word, count in kinds.most_common()) + f" on {lanes[lane]} connections"
+        ", ".join(f"{count:,} {word}" for word, count in kinds.most_common()) + lanes[lane]
         for lane, kinds in by_lane.items()
     )
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from lameduck.core import path
 from lameduck.core.exchange import Kind, Lane
+from lameduck.core.foreign import attempts_gate, promise_gate, sight_gates
 from lameduck.core.histogram import Histogram
 from lameduck.core.instants import SECOND
 from lameduck.core.join import Joined, join
@@ -29,6 +30,7 @@ from lameduck.core.proof import (
     sending_gate,
     sentence,
     sight_gate,
+    stall_gate,
     tally,
 )
 from lameduck.core.recording import LANES, RETRIED, Recording
@@ -74,7 +76,8 @@ def examine(run: Run) -> Judgement:
     baseline = Window(counted.start, min(disrupted, default=run.load_ended))
     windows = [window for pod in pods.values() if (window := exposed(pod, run.load_ended)) is not None]
     at_risk = Windows(windows)
-    failed = [e for e in run.recording.failed_exchanges() if e.intended_start in counted and booked(e, run.stalls)]
+    stalls = run.stalls if _through_us(run) else ()
+    failed = [e for e in run.recording.failed_exchanges() if e.intended_start in counted and booked(e, stalls)]
     lag = _lag(run, pods)
     evidence = gather(run.recording, pods, lag, baseline, at_risk, {**run.facts.details, **_timing(run)})
     cases = narrow(infer(join(failed, pods), evidence), evidence)
@@ -87,14 +90,14 @@ def examine(run: Run) -> Judgement:
     findings = of_failures(cases, evidence, run.load_started) + of_sockets(sockets, evidence, run.load_started)
     findings += of_survivors(evidence, findings)
     terminations = _terminations(pods, run)
-    delays = _start_delays(run.recording, counted)
+    delays = Histogram() if run.foreign else _start_delays(run.recording, counted)
     gates = _gates(run, terminations, at_risk, counted, delays)
     verdict = decide(len(failed) + len(lost), gates)
     kinds, stages, lanes = tally(failed)
     by_lane = _by_lane(run.recording, counted)
     n_exposed = sum(start in at_risk and start in counted for start in run.recording.intended_start)
     rollouts_done = sum(seen.what is Event.DISRUPTION_COMPLETED for seen in run.observations)
-    masked = _masked(run.recording, counted)
+    masked = _masked(run.recording, counted) + (run.foreign.masked if run.foreign else 0)
     failed_exposed = sum(e.intended_start in at_risk for e in failed)
     proof = Proof(
         verdict=verdict,
@@ -104,7 +107,7 @@ def examine(run: Run) -> Judgement:
             exposed=n_exposed,
             requests=sum(by_lane.values()),
             terminations=len(terminations),
-            lanes=[lane for lane, _ in run.plan.traffic.lanes],
+            lanes=_lanes(run, by_lane),
             disruption=_disruption(run, rollouts_done),
             masked=masked,
             sockets=sockets,
@@ -135,7 +138,8 @@ def examine(run: Run) -> Judgement:
         rollout_times=_rollout_times(run),
         disruption=run.plan.disruption.kind.value,
         sockets=sockets,
-        notes=(*run.facts.notes, *(() if sockets else (NOT_TESTED,))),
+        notes=(*run.facts.notes, *_said(run), *(() if sockets else (NOT_TESTED,))),
+        imported=run.foreign.as_dict() if run.foreign else None,
         run=run.meta,
     )
     return Judgement(proof, pods, [(case, diagnose(case, evidence)) for case in cases], at_risk, counted)
@@ -165,13 +169,38 @@ def _masked(recording: Recording, counted: Window) -> int:
     )
 
 
+def _through_us(run: Run) -> bool:
+    """Whether requests passed this process, so that its own stalls may have been what they waited for."""
+    return run.foreign is None or run.facts.kind == "local"
+
+
+def _lanes(run: Run, by_lane: Mapping[str, int]) -> list[Lane]:
+    """What was claimed, or, of a load that was not ours, what is told."""
+    return [Lane(lane) for lane in by_lane] if run.foreign else [lane for lane, _ in run.plan.traffic.lanes]
+
+
+def _said(run: Run) -> list[str]:
+    """What an imported load cannot say."""
+    if run.foreign is None:
+        return []
+    told = [f"{run.foreign.kind}'s file: {each}" for each in run.foreign.losses]
+    if run.foreign.outside:
+        told.append(f"{run.foreign.outside:,} requests of {run.foreign.source} lie before or after this run")
+    return told
+
+
 def _routes_known(run: Run) -> bool:
     """Whether every attempt's pod is known, also where it was refused or swallowed."""
+    if run.foreign is not None:
+        return False
     return run.facts.kind == "local" or bool(run.facts.details.get("routes_known"))
 
 
 def _timing(run: Run) -> Mapping[str, int]:
-    return {"grace": run.facts.grace, "pre_stop_delay": run.facts.pre_stop_delay}
+    timing = {"grace": run.facts.grace, "pre_stop_delay": run.facts.pre_stop_delay}
+    if run.foreign is not None:
+        timing |= {"precision": run.foreign.precision, "seen_by_a_hop": not run.foreign.client_view}
+    return timing
 
 
 def _rollout_times(run: Run) -> list[int]:
@@ -191,7 +220,9 @@ def _disruption(run: Run, completed: int) -> str:
 def _terminations(pods: Mapping[str, PodHistory], run: Run) -> list[Termination]:
     new = LANES.index(Lane.NEW)
     attempts = sorted(
-        at for lane, at in zip(run.recording.lane, run.recording.actual_start, strict=True) if lane == new and at
+        at
+        for lane, at in zip(run.recording.lane, run.recording.actual_start, strict=True)
+        if at and (lane == new or run.foreign)
     )
     found = []
     for pod in pods.values():
@@ -211,16 +242,10 @@ def _gates(
 ) -> list[Gate]:
     asked, done = run.plan.disruption.times, sum(s.what is Event.DISRUPTION_COMPLETED for s in run.observations)
     gaps = [(s.detail["start"], s.at) for s in run.observations if s.what is Event.WATCH_GAP and s.detail.get("relist")]
-    planned = sum(start in counted for start in run.recording.intended_start)
+    load = _foreign_gates if run.foreign else _own_gates
     gates = [
         completion_gate(asked, done, terminations),
-        sending_gate(planned, _unsent(run.recording, counted), _seconds(run.recording, at_risk)),
-        punctuality_gate(delays, run.stalls, at_risk.merged),
-        coverage_gate(
-            terminations,
-            [lane for lane, _ in run.plan.traffic.lanes],
-            reused=any(nth > 1 for nth in run.recording.nth_on_connection),
-        ),
+        *load(run, terminations, at_risk, counted, delays),
         sight_gate(gaps, at_risk.merged),
     ]
     if run.plan.sockets:
@@ -233,6 +258,33 @@ def _gates(
     if unsure:
         gates.append(Gate("pods stop as in a container", False, str(unsure), "run it on Linux with user namespaces"))
     return gates
+
+
+def _own_gates(
+    run: Run, terminations: Sequence[Termination], at_risk: Windows, counted: Window, delays: Histogram
+) -> list[Gate]:
+    planned = sum(start in counted for start in run.recording.intended_start)
+    return [
+        sending_gate(planned, _unsent(run.recording, counted), _seconds(run.recording, at_risk)),
+        punctuality_gate(delays, run.stalls, at_risk.merged),
+        coverage_gate(
+            terminations,
+            [lane for lane, _ in run.plan.traffic.lanes],
+            reused=any(nth > 1 for nth in run.recording.nth_on_connection),
+        ),
+    ]
+
+
+def _foreign_gates(
+    run: Run, terminations: Sequence[Termination], at_risk: Windows, counted: Window, _: Histogram
+) -> list[Gate]:
+    assert run.foreign is not None
+    recording = run.recording
+    starts = [at for at, sent in zip(recording.actual_start, _sent(recording), strict=True) if sent]
+    gates = [promise_gate(run.foreign, starts, counted, at_risk.merged), attempts_gate(run.foreign, terminations)]
+    if _through_us(run):
+        gates.append(stall_gate(run.stalls, at_risk.merged))
+    return [*gates, *sight_gates(run.foreign)]
 
 
 def _sent(recording: Recording) -> list[bool]:

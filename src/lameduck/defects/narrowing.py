@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from lameduck.core.exchange import Exchange, Kind, Stage
+from lameduck.core.exchange import Exchange, Kind, Lane, Stage
 from lameduck.core.instants import MILLISECOND
 from lameduck.core.join import Joined, Tie
 from lameduck.core.timeline import Milestone, PodHistory
@@ -46,7 +46,7 @@ def _was_routed_to(pod: PodHistory, exchange: Exchange) -> bool:
 
 def _was_alive(pod: PodHistory, exchange: Exchange) -> bool:
     """Whether it could have accepted a connection that was made."""
-    if exchange.connected is None:
+    if exchange.connected is None or exchange.lane is Lane.UNKNOWN:  # imported, of an old connection perhaps
         return True
     ended = min(_latest(pod, Milestone.EXITED), _latest(pod, Milestone.LISTENER_CLOSED), _latest(pod, Milestone.GONE))
     return exchange.connected <= ended
@@ -70,7 +70,7 @@ def _ends(pod: PodHistory, case: Joined, evidence: Evidence) -> bool:
 def _race(exchange: Exchange) -> bool:
     """Whether a pod that nobody disturbed may have closed it: a kept-alive connection, before any byte of an answer."""
     cut = exchange.failure is not None and exchange.failure.kind in CUT
-    return cut and exchange.first_byte is None and exchange.nth_on_connection > 1
+    return cut and exchange.first_byte is None and exchange.nth_on_connection != 1
 
 
 def _earliest(pod: PodHistory, milestone: Milestone) -> int:

@@ -30,7 +30,7 @@ KINDS: Mapping[str, Parser] = {
 """What can be imported, and how; an access log goes by its proxy's name."""
 
 
-def exchanges_from(path: Path, kind: str) -> tuple[list[Exchange], list[str]]:
+def exchanges_from(path: Path, kind: str) -> Imported:
     """The requests that another tool's file holds, in the order of their starts, and what such a file cannot say.
 
     Instants are wall-clock nanoseconds since the epoch: `on_run_clock` moves them. Raises `UsageError` for an unknown
@@ -40,16 +40,37 @@ def exchanges_from(path: Path, kind: str) -> tuple[list[Exchange], list[str]]:
     if parser is None:
         raise UsageError(f"nothing is known of '{kind}' files; known are {', '.join(KINDS)}")
     try:
-        with path.open(encoding="utf-8", errors="replace", newline="") as lines:
-            imported = parser(lines)
+        imported = _parsed(path, parser)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path} cannot be read as {kind}: {error}") from error
     if not imported.exchanges:
         raise UsageError(f"{path} holds no request that can be read as {kind}: is it the right file?")
     ordered = sorted(imported.exchanges, key=lambda each: each.intended_start)
-    return [replace(each, seq=seq) for seq, each in enumerate(ordered)], list(imported.losses)
+    return replace(imported, exchanges=[replace(each, seq=seq) for seq, each in enumerate(ordered)])
+
+
+def _parsed(path: Path, parser: Parser) -> Imported:
+    """The whole file; if that fails and its last line is cut short (its writer was stopped), without that line."""
+    with path.open(encoding="utf-8", errors="replace", newline="") as lines:
+        try:
+            return parser(lines)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            lines.seek(0)
+            if not _cut_short(path):
+                raise
+            whole = parser(line for line in lines if line.endswith("\n"))
+            return replace(whole, losses=[*whole.losses, "its last line is cut short and was left out"])
+
+
+def _cut_short(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(0, 2)
+        if not file.tell():
+            return False
+        file.seek(-1, 2)
+        return file.read(1) != b"\n"
 
 
 def on_run_clock(exchanges: Iterable[Exchange], wall_anchor: int, load_started: int) -> list[Exchange]:

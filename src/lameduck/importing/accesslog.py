@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable
 from errno import ECONNREFUSED, ECONNRESET
 
 from lameduck.core.exchange import Exchange, Failure, Kind, Stage
-from lameduck.core.instants import MILLISECOND, from_seconds
+from lameduck.core.instants import MILLISECOND, SECOND, from_seconds
 from lameduck.core.join import NO_ENDPOINT
 from lameduck.importing.entry import NO_CONNECTIONS, ONLY_STARTS, Imported, entry, failure_of
 from lameduck.importing.times import common_log, rfc3339
 
 A_HOP_SAW = "only what reached the proxy is in its log, and a request that it retried with success looks answered"
+A_HOP_REPEATS = "a proxy may try another pod and log one good answer"
 WHOLE_SECONDS = "times are whole seconds: a request can be up to a second off against the pods' lives"
 
 _REQUEST = r'"(?P<request>(?:[^"\\]|\\.)*)"'
@@ -34,6 +35,7 @@ _TRAEFIK = re.compile(
     r'"[^"]*" "[^"]*" \d+ "(?P<router>[^"]*)" "(?P<upstream>[^"]*)" (?P<ms>\d+)ms'
 )
 _SECONDS = re.compile(r"(?<![\d.:])(\d+\.\d{3})(?![\d.])")
+_SEVERAL = re.compile(r"\d:\d+, (?:\d{1,3}\.){3}\d{1,3}:\d+")
 _ADDRESS = re.compile(r"(?<![\w.])((?:\d{1,3}\.){3}\d{1,3}:\d+)")
 
 FLAGS = {
@@ -52,31 +54,39 @@ Line = Callable[[re.Match[str]], Exchange]
 
 def envoy(lines: Iterable[str]) -> Imported:
     """Envoy's default text format."""
-    return _parse(lines, _ENVOY, _envoy, [A_HOP_SAW, NO_CONNECTIONS, ONLY_STARTS])
+    return _parse(lines, _ENVOY, _envoy, [A_HOP_SAW, NO_CONNECTIONS, ONLY_STARTS], MILLISECOND)
 
 
 def nginx(lines: Iterable[str]) -> Imported:
     """nginx's combined format; a following ``$request_time`` and ``$upstream_addr`` are used where they are there."""
-    return _parse(lines, _NGINX, _nginx, [A_HOP_SAW, NO_CONNECTIONS, WHOLE_SECONDS, "nginx logs a request at its end"])
+    return _parse(
+        lines, _NGINX, _nginx, [A_HOP_SAW, NO_CONNECTIONS, WHOLE_SECONDS, "nginx logs a request at its end"], SECOND
+    )
 
 
 def traefik(lines: Iterable[str]) -> Imported:
     """Traefik's common format."""
-    return _parse(lines, _TRAEFIK, _traefik, [A_HOP_SAW, NO_CONNECTIONS, WHOLE_SECONDS])
+    return _parse(lines, _TRAEFIK, _traefik, [A_HOP_SAW, NO_CONNECTIONS, WHOLE_SECONDS], SECOND)
 
 
-def _parse(lines: Iterable[str], form: re.Pattern[str], read: Line, losses: list[str]) -> Imported:
+def _parse(lines: Iterable[str], form: re.Pattern[str], read: Line, losses: list[str], precision: int) -> Imported:
     found: list[Exchange] = []
-    strange = 0
+    strange = masked = 0
     for line in lines:
         match = form.match(line[:16_384])
         if match is not None:
             found.append(read(match))
+            masked += found[-1].failure is None and _tried_again(match.groupdict().get("rest", ""))
         elif line.strip():
             strange += 1
     if strange:
         losses = [*losses, f"{strange:,} lines have another form and were left out"]
-    return Imported(found, losses)
+    return Imported(found, losses, precision, client_view=False, hides_retries=A_HOP_REPEATS, masked=masked)
+
+
+def _tried_again(rest: str) -> bool:
+    """Whether nginx's ``$upstream_addr`` names more than one: each but the last had failed."""
+    return bool(_SEVERAL.search(rest))
 
 
 def _envoy(told: re.Match[str]) -> Exchange:

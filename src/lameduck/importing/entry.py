@@ -12,16 +12,24 @@ from dataclasses import dataclass
 from errno import ECONNREFUSED, ECONNRESET
 
 from lameduck.core.exchange import Exchange, Failure, Kind, Lane, Stage
+from lameduck.core.instants import MILLISECOND
 
 MOST_DETAIL = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """The exchanges of a file (wall-clock ns), and what such a file cannot say."""
+    """The exchanges of a file (wall-clock ns), and what such a file cannot say.
+
+    The last four are `lameduck.core.foreign.Foreign`'s.
+    """
 
     exchanges: Sequence[Exchange]
     losses: Sequence[str]
+    precision: int = MILLISECOND
+    client_view: bool = True
+    hides_retries: str = ""
+    masked: int = 0
 
 
 NO_CONNECTIONS = (
@@ -33,7 +41,7 @@ HIDDEN_RETRIES = (
     "hidden retries: Go's client repeats an idempotent request whose kept-alive connection was dead, so resets and "
     "closed connections are under-counted"
 )
-
+GO_REPEATS = "Go's client repeats a request whose kept-alive connection was dead, and does not say so"
 
 _WORDS: tuple[tuple[str, Stage, Kind, int], ...] = (
     (r"no such host|UnknownHost|lookup .* on |Name or service not known", Stage.RESOLVE, Kind.UNREACHABLE, 0),
@@ -79,13 +87,14 @@ def entry(
     size: int = 0,
     peer: str = "",
     served_by: str = "",
+    lane: Lane = Lane.UNKNOWN,
 ) -> Exchange:
-    """One request (wall-clock ns). It counts as new where it connected or could not; else as kept-alive."""
+    """One request (wall-clock ns), on a new connection where it connected or could not; else on ``lane``."""
     reached = failure is None or failure.stage not in {Stage.RESOLVE, Stage.CONNECT}
     new = connected is not None or (failure is not None and failure.stage in {Stage.RESOLVE, Stage.CONNECT, Stage.TLS})
     return Exchange(
         seq=0,
-        lane=Lane.NEW if new else Lane.REUSE,
+        lane=Lane.NEW if new else lane,
         intended_start=start,
         actual_start=start,
         connected=(connected or start) if reached else None,

@@ -1,7 +1,8 @@
 """JMeter's results: a JTL file in CSV with its header line (jmeter.save.saveservice.print_field_names, the default).
 
-Law: a sample's time stamp is its start in milliseconds; ``Connect`` is how long connecting took, 0 on a connection that
-was there already, so that JMeter can tell new connections from kept-alive ones.
+Law: a sample's time stamp is its start in milliseconds; ``Connect`` is how long connecting took, and 0 both on a
+connection that was there already and on one that took less than a millisecond: more than 0 is new, 0 is not told.
+JMeter's HTTP client repeats nothing unless httpclient4.retrycount says so (0 by default, since 2.10).
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ def parse(lines: Iterable[str]) -> Imported:
         )
     losses = ["times are whole milliseconds", CLOSED_LOOP, ONLY_STARTS]
     if "Connect" not in (rows.fieldnames or ()):
-        losses.append("no column Connect: all requests count as kept-alive")
+        losses.append("no column Connect: kept-alive and new connections cannot be told apart")
+    else:
+        losses.append("a connection made in less than 1 ms looks like a kept-alive one")
     return Imported([_sample(row) for row in rows if row.get("timeStamp")], losses)
 
 

@@ -10,9 +10,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from lameduck.core.exchange import Exchange
+from lameduck.core.exchange import Exchange, Lane
 from lameduck.core.instants import MILLISECOND
-from lameduck.importing.entry import HIDDEN_RETRIES, ONLY_STARTS, Imported, entry, failure_of
+from lameduck.importing.entry import GO_REPEATS, HIDDEN_RETRIES, ONLY_STARTS, Imported, entry, failure_of
 from lameduck.importing.times import rfc3339
 
 Request = tuple[str, Mapping[str, str], dict[str, float]]
@@ -21,7 +21,10 @@ Request = tuple[str, Mapping[str, str], dict[str, float]]
 def parse(lines: Iterable[str]) -> Imported:
     """The requests of a k6 run. Raises `ValueError` for what is not its JSON."""
     losses = [HIDDEN_RETRIES, ONLY_STARTS, "the first byte's time is known, the connection's number is not"]
-    return Imported([_exchange(*request) for request in _requests(lines)], losses)
+    exchanges = [_exchange(*request) for request in _requests(lines)]
+    # Go's client repeats only on a connection that was used before
+    reused = any(each.lane is not Lane.NEW for each in exchanges)
+    return Imported(exchanges, losses, hides_retries=GO_REPEATS if reused else "")
 
 
 def _requests(lines: Iterable[str]) -> Iterator[Request]:
@@ -56,6 +59,7 @@ def _exchange(when: str, tags: Mapping[str, str], parts: Mapping[str, float]) ->
     failure = None if expected and status and not words else failure_of(words, status)
     connecting = ns("http_req_connecting") + ns("http_req_tls_handshaking")
     waiting = ns("http_req_waiting")
+    told = status or waiting
     return entry(
         start,
         end,
@@ -64,4 +68,5 @@ def _exchange(when: str, tags: Mapping[str, str], parts: Mapping[str, float]) ->
         connected=start + ns("http_req_blocked") if connecting else None,
         first_byte=end - ns("http_req_receiving") if waiting and status else None,
         served_by=tags.get("served_by", ""),
+        lane=Lane.REUSE if told else Lane.UNKNOWN,
     )

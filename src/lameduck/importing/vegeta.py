@@ -11,7 +11,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lameduck.core.exchange import Exchange
-from lameduck.importing.entry import HIDDEN_RETRIES, NO_CONNECTIONS, ONLY_STARTS, Imported, entry, failure_of
+from lameduck.importing.entry import (
+    GO_REPEATS,
+    HIDDEN_RETRIES,
+    NO_CONNECTIONS,
+    ONLY_STARTS,
+    Imported,
+    entry,
+    failure_of,
+)
 from lameduck.importing.times import rfc3339
 
 HEADER = "x-served-by"
@@ -20,7 +28,9 @@ HEADER = "x-served-by"
 def parse(lines: Iterable[str]) -> Imported:
     """The results of an attack. Raises `ValueError` for what is not vegeta's JSON."""
     return Imported(
-        [_result(json.loads(line)) for line in lines if line.strip()], [HIDDEN_RETRIES, NO_CONNECTIONS, ONLY_STARTS]
+        [_result(json.loads(line)) for line in lines if line.strip()],
+        [HIDDEN_RETRIES, NO_CONNECTIONS, ONLY_STARTS],
+        hides_retries=GO_REPEATS,
     )
 
 

@@ -19,7 +19,9 @@ from lameduck.core import pod as life
 from lameduck.core.errors import EnvironmentFault, LameduckError, UsageError
 from lameduck.core.instants import MILLISECOND, SECOND, human
 from lameduck.core.ordered import StatefulSet
+from lameduck.core.recording import Recording
 from lameduck.core.timeline import Event, Observation
+from lameduck.local import passages
 from lameduck.local.disrupting import Disruptor
 from lameduck.local.doorway import Doorway
 from lameduck.local.hop import Hop
@@ -86,7 +88,7 @@ class LocalCluster:
         if self._hop is not None:
             await self._open_hop(self._hop)
         else:
-            self._doorway = await Doorway.open(self._node)
+            self._doorway = await Doorway.open(self._node, self._spec.service_port, self._clock)
         return self._facts()
 
     def dialer(self) -> Dialer:
@@ -96,6 +98,15 @@ class LocalCluster:
     def pods(self) -> tuple[PodView, ...]:
         """The pods as they are now, oldest first."""
         return tuple(pod.view() for pod in self._pods.values())
+
+    def entered(self) -> int | None:
+        """See `lameduck.cluster.Entrance`."""
+        return len(self._doorway.passages) if self._doorway else None
+
+    def attribute_foreign(self, recording: Recording) -> None:
+        """See `lameduck.cluster.Entrance`."""
+        if self._doorway is not None:
+            passages.attribute(recording, self._doorway.passages)
 
     async def disrupt(self, number: int) -> bool:
         """What the spec asks for, once."""

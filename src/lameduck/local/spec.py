@@ -108,6 +108,8 @@ class LocalSpec:
     reach: tuple[tuple[str, int], ...] = ()
     """What the pods may connect to outside of their own network."""
     network: Literal["sandbox", "host"] = "sandbox"
+    service_port: int = 0
+    """The Service's port on 127.0.0.1, for loads that are not ours; 0: any free one."""
     progress_deadline: int = 120 * SECOND
     start_deadline: int = 60 * SECOND
     """How long all replicas together may take to become ready at first."""

@@ -9,7 +9,7 @@ from lameduck.core.instants import human
 from lameduck.core.proof import Proof, Verdict
 from lameduck.report.inert import line
 
-LANES = {"new": "new connections", "reuse": "kept-alive connections"}
+LANES = {"new": "new connections", "reuse": "kept-alive connections", "unknown": "connections not told apart"}
 SIGNS = {Verdict.PROVEN: "✓", Verdict.FAILED: "✗", Verdict.INCONCLUSIVE: "?"}
 
 
@@ -22,7 +22,7 @@ def percent(share: float) -> str:
     return f"{share:.2%}" if share >= 0.001 else f"{share:.4%}"
 
 
-SAID = {"reuse": "kept alive", "timeout": "timed out"}
+SAID = {"reuse": "kept alive", "timeout": "timed out", "unknown": "not told apart"}
 """Names that are said otherwise to people than in JSON."""
 
 

@@ -3,7 +3,7 @@
 const run = JSON.parse(document.getElementById("run").textContent);
 const lost = run.failures;
 const lostCount = lost.seq.length;
-const LANES = { new: "new connections", reuse: "kept-alive connections" };
+const LANES = { new: "new connections", reuse: "kept-alive connections", unknown: "connections not told apart" };
 const SHAPES = {
   refused: "x", reset: "triangle", closed: "square", timeout: "diamond", bad_status: "circle",
   truncated: "inverted_triangle", unreachable: "cross", protocol: "star", bad_body: "hex", goaway: "asterisk",
