@@ -25,8 +25,7 @@ def install(app: web.Application, layer: Layer | None = None, **said: Any) -> La
     async def counted(request: web.Request, handler: Any) -> web.StreamResponse:
         lame.enter()
         try:
-            base = lame.settings.status_path
-            if (base and request.path.startswith(base)) or lame.not_ready(request.path):
+            if lame.answers(request.path):
                 code, content_type, body = status.answer(lame, request.path)
                 return web.Response(status=code, body=body, headers={"Content-Type": content_type})
             answer: web.StreamResponse = await handler(request)

@@ -95,7 +95,7 @@ class LameDuck:
 
         try:
             path = scope["path"]
-            if (layer.settings.status_path and path.startswith(layer.settings.status_path)) or layer.not_ready(path):
+            if layer.answers(path):
                 await _answer(layer, scope, send)
             else:
                 await self.app(scope, hear, say)

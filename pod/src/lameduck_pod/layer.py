@@ -95,6 +95,11 @@ class Layer:
         """Whether the layer itself answers 503 to a request for this path."""
         return self.lame and self.settings.readiness == FAIL and path == self.settings.readiness_path
 
+    def answers(self, path: str) -> bool:
+        """Whether the layer itself answers a request for this path: its status, or not ready."""
+        mine = self.settings.status_path
+        return (bool(mine) and (path == mine or path.startswith(mine + "/"))) or self.not_ready(path)
+
     def watch(self, tell: Callable[[], object]) -> int:
         """`tell` will be called when the lame duck begins, from another thread; a number for `unwatch`."""
         with self._counting:

@@ -24,8 +24,7 @@ def install(app: Sanic[Any, Any], layer: Layer | None = None, **said: Any) -> La
         if not hasattr(request.ctx, "lameduck"):
             request.ctx.lameduck = True
             lame.enter()
-        base = lame.settings.status_path
-        if (base and request.path.startswith(base)) or lame.not_ready(request.path):
+        if lame.answers(request.path):
             code, content_type, body = status.answer(lame, request.path)
             return HTTPResponse(body, code, content_type=content_type)
         return None

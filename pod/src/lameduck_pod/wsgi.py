@@ -64,7 +64,7 @@ class LameDuck:
 
         try:
             path = environ.get("PATH_INFO", "")
-            if (layer.settings.status_path and path.startswith(layer.settings.status_path)) or layer.not_ready(path):
+            if layer.answers(path):
                 body: Iterable[bytes] = _answer(layer, environ, start)
             else:
                 body = self.app(environ, start)

@@ -31,8 +31,8 @@ def start(servers: None) -> Iterator[Callable[..., Any]]:
     """Starts a server: command words, environment."""
     started: list[Any] = []
 
-    def go(command: list[str], below: list[str] | None = None, **env: str) -> Any:
-        server = wire.Server(command, wire.free_port(), env, below)
+    def go(command: list[str], below: list[str] | None = None, serving: bool = True, **env: str) -> Any:
+        server = wire.Server(command, wire.free_port(), env, below, serving=serving)
         started.append(server)
         return server
 

@@ -202,6 +202,7 @@ def test_the_status_document_and_its_metrics() -> None:
     document = b"".join(duck(environ("/duck"), lambda *_: None))
     assert b'"phase": "ready", "in_flight": 0' in document
     assert b"lameduck_in_flight 0\n" in b"".join(duck(environ("/duck/metrics"), lambda *_: None))
+    assert b"".join(duck(environ("/ducklings"), lambda *_: None)) == b"ok"
 
 
 def test_fail_without_a_path_to_fail_is_refused() -> None:

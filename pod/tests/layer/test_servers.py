@@ -9,12 +9,11 @@ import threading
 import time
 
 import pytest
-from layer_wire import Connection, fresh
+from layer_wire import GTHREAD, GUNICORN, UVICORN, Connection, fresh
 
 QUICK = {"LAMEDUCK_LEAST": "0.8", "LAMEDUCK_QUIET": "0.2", "LAMEDUCK_MOST": "4"}
-GUNICORN = ["gunicorn", "-b", "127.0.0.1:{port}", "--log-level", "error", "--no-control-socket"]
 ASGI = {
-    "uvicorn": ["uvicorn", "--port", "{port}", "asgi_app:app"],
+    "uvicorn": UVICORN,
     "uvicorn, 2 workers": ["uvicorn", "--port", "{port}", "--workers", "2", "asgi_app:app"],
     "gunicorn, uvicorn worker": [*GUNICORN, "-k", "uvicorn_worker.UvicornWorker", "asgi_app:app"],
     "hypercorn -w 0": ["hypercorn", "-w", "0", "-b", "127.0.0.1:{port}", "asgi_app:app"],
@@ -22,7 +21,7 @@ ASGI = {
     "daphne": ["daphne", "-p", "{port}", "asgi_app:app"],
 }
 WSGI = {
-    "gunicorn gthread": [*GUNICORN, "--threads", "8", "wsgi_app:app"],
+    "gunicorn gthread": GTHREAD,
     "gunicorn sync": [*GUNICORN, "-w", "2", "wsgi_app:app"],
     "gunicorn gthread --preload": [*GUNICORN, "--threads", "8", "--preload", "wsgi_app:app"],
     "gunicorn gevent": [*GUNICORN, "-k", "gevent", "wsgi_app:app"],
@@ -160,43 +159,6 @@ def test_probes_do_not_count_as_traffic(start) -> None:
     finally:
         probing.set()
         thread.join()
-
-
-@pytest.mark.parametrize("name", ["uvicorn", "gunicorn gthread"])
-def test_pooled_clients_with_think_time_lose_nothing(name, start) -> None:
-    """C101: kept-alive connections, used again after 10 to 200 ms, from before the signal to the end."""
-    server = start(SERVERS[name], **QUICK)
-    failures: list[str] = []
-    done = threading.Event()
-
-    def client(number: int) -> None:
-        connection: Connection | None = None
-        while not done.is_set():
-            try:
-                connection = connection or Connection(server.port)
-                if connection.ask("/fast").last:
-                    connection.close()
-                    connection = None
-                    if signalled.is_set():
-                        return  # by now the load balancer has another one
-            except OSError as e:
-                failures.append(f"{number}: {e!r}")
-                return
-            done.wait(0.01 + 0.19 * ((number * 37) % 100) / 100)
-
-    signalled = threading.Event()
-    threads = [threading.Thread(target=client, args=(n,)) for n in range(60)]
-    for thread in threads:
-        thread.start()
-    time.sleep(0.3)
-    server.signal()
-    server.event("lame-duck")
-    signalled.set()
-    server.wait(10)
-    done.set()
-    for thread in threads:
-        thread.join()
-    assert failures == []
 
 
 def test_hypercorn_workers_cannot_hold_it_and_say_so(start) -> None:

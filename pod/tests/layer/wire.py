@@ -17,6 +17,9 @@ ROOT = Path(__file__).parents[3]
 APPS = Path(__file__).parent / "apps"
 BIN = ROOT / ".venv-servers/bin"
 PATIENCE = 20.0
+GUNICORN = ["gunicorn", "-b", "127.0.0.1:{port}", "--log-level", "error", "--no-control-socket"]
+GTHREAD = [*GUNICORN, "--threads", "8", "wsgi_app:app"]
+UVICORN = ["uvicorn", "--port", "{port}", "asgi_app:app"]
 
 
 def free_port() -> int:
@@ -96,7 +99,15 @@ def fresh(port: int, path: str) -> Answer:
 class Server:
     """A server below `command`, with the words it says on standard error."""
 
-    def __init__(self, command: list[str], port: int, env: dict[str, str], below: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        port: int,
+        env: dict[str, str],
+        below: list[str] | None = None,
+        *,
+        serving: bool = True,
+    ) -> None:
         self.port = port
         words = [*(below or []), str(BIN / command[0]), *[w.replace("{port}", str(port)) for w in command[1:]]]
         clean = {k: v for k, v in os.environ.items() if not k.startswith("LAMEDUCK_")}
@@ -116,7 +127,8 @@ class Server:
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
         self.pid = self.process.pid
-        self._until_serving()
+        if serving:
+            self._until_serving()
         if below:
             self.pid = int(Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()[0])
 
@@ -139,6 +151,11 @@ class Server:
                 self.end()
                 raise AssertionError("did not start:\n" + "\n".join(self.lines[-30:]))
             time.sleep(0.02)
+
+    def said_line(self, text: str) -> None:
+        """Waits until it has said exactly this."""
+        with self.said:
+            assert self.said.wait_for(lambda: text in self.lines, PATIENCE), self.lines[-30:]
 
     def event(self, name: str, workers: int = 1) -> dict[str, Any]:
         """The layer's line of this name, waited for until so many workers have said it."""

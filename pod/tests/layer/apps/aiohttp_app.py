@@ -4,6 +4,8 @@ import sys
 
 from aiohttp import web
 
+HOST = os.environ.get("BIND", "127.0.0.1")
+
 
 async def fast(request):
     return web.Response(text="ok")
@@ -22,4 +24,4 @@ if os.environ.get("LAYER") != "off":
     install(app)
 
 if __name__ == "__main__":
-    web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None)
+    web.run_app(app, host=HOST, port=int(sys.argv[1]), print=None)

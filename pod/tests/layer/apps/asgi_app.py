@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 
 
 async def plain(scope, receive, send):
@@ -28,3 +29,7 @@ if os.environ.get("LAYER") != "off":
     from lameduck_pod.asgi import LameDuck
 
     app = LameDuck(plain)
+
+if "LOADING" in os.environ:
+    os.write(2, b"loading\n")
+    time.sleep(float(os.environ["LOADING"]))

@@ -4,6 +4,7 @@ import sys
 
 from sanic import Sanic, text
 
+HOST = os.environ.get("BIND", "127.0.0.1")
 app = Sanic("probe")
 
 
@@ -24,4 +25,4 @@ if os.environ.get("LAYER") != "off":
     install(app)
 
 if __name__ == "__main__":
-    app.run("127.0.0.1", int(sys.argv[1]), single_process=True, motd=False, access_log=False)
+    app.run(HOST, int(sys.argv[1]), single_process=True, motd=False, access_log=False)

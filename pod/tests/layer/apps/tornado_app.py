@@ -4,6 +4,8 @@ import sys
 
 from tornado.web import Application, RequestHandler
 
+HOST = os.environ.get("BIND", "127.0.0.1")
+
 
 class Fast(RequestHandler):
     def get(self):
@@ -22,7 +24,7 @@ async def main(port):
         from lameduck_pod.tornado import install
 
         install(app)
-    app.listen(port, "127.0.0.1")
+    app.listen(port, HOST)
     await asyncio.Event().wait()
 
 

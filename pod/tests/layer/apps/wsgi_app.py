@@ -4,6 +4,7 @@ import os
 import sys
 import time
 
+HOST = os.environ.get("BIND", "127.0.0.1")
 if __name__ == "__main__" and sys.argv[1].startswith("gevent"):
     from gevent import monkey
 
@@ -23,17 +24,21 @@ if os.environ.get("LAYER") != "off":
 
     app = LameDuck(plain)
 
+if "LOADING" in os.environ:
+    os.write(2, b"loading\n")
+    time.sleep(float(os.environ["LOADING"]))
+
 
 def cheroot(port):
     from cheroot.wsgi import Server
 
-    Server(("127.0.0.1", port), app, numthreads=10).start()
+    Server((HOST, port), app, numthreads=10).start()
 
 
 def gevent(port):
     from gevent.pywsgi import WSGIServer
 
-    WSGIServer(("127.0.0.1", port), app, log=None).serve_forever()
+    WSGIServer((HOST, port), app, log=None).serve_forever()
 
 
 def waitress(port):
@@ -45,7 +50,7 @@ def waitress(port):
 def werkzeug(port):
     from werkzeug.serving import run_simple
 
-    run_simple("127.0.0.1", port, app, threaded=True)
+    run_simple(HOST, port, app, threaded=True)
 
 
 if __name__ == "__main__":

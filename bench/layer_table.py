@@ -1,0 +1,126 @@
+"""Each server × {nothing, delay outside, lame duck inside, both}, proven on this machine: the table of docs/layer.md.
+
+    .venv/bin/python bench/layer_table.py                 all of them (about an hour), and the page
+    .venv/bin/python bench/layer_table.py ask uvicorn     only these; kept in bench/layer_table.json
+    .venv/bin/python bench/layer_table.py page            only write the page, from what was kept
+
+300 requests a second, half on new and half on kept-alive connections, one in a hundred takes a second; 2 rollouts of
+3 replicas. "Inside" is proven three times: one claim, three chances to break it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import servers
+
+from lameduck.core.instants import SECOND
+from lameduck.core.plan import DisruptionPlan, Plan, RequestShape, TrafficPlan
+from lameduck.core.proof import Proof
+from lameduck.local.cluster import LocalCluster
+from lameduck.local.spec import LocalSpec
+from lameduck.proving import prove
+
+KEPT = Path(__file__).with_suffix(".json")
+PAGE = servers.ROOT / "docs/layer.md"
+BEGIN, END = "<!-- bench/layer_table.py -->", "<!-- end -->"
+PORT, RATE, SLOW_SHARE, DELAY = 8080, 300.0, 0.01, 5
+WAYS = {"nothing": (False, None), "outside": (False, DELAY), "inside": (True, None), "both": (True, DELAY)}
+TIMES = {"inside": 3}
+TRIES = 3
+"""An inconclusive proof (the machine was too busy) is asked again, so often."""
+
+
+def proof_of(name: str, way: str) -> Proof:
+    """One proof."""
+    layer, sleep = WAYS[way]
+    host = "0.0.0.0"
+    spec = LocalSpec(
+        command=tuple(word.replace("{port}", str(PORT)) for word in servers.words(name, host)),
+        port=PORT,
+        ready_path="/fast",
+        pre_stop_sleep=sleep,
+        env=servers.environment(layer=layer, host=host),
+    )
+    shapes = (RequestShape(path="/fast", weight=1 - SLOW_SHARE), RequestShape(path="/slow", weight=SLOW_SHARE))
+    plan = Plan(TrafficPlan(rate=RATE, requests=shapes, duration=2 * SECOND), DisruptionPlan(times=2))
+
+    def cluster(observe: Any, folder: Path) -> LocalCluster:
+        return LocalCluster(replace(spec, run_dir=folder), observe)
+
+    with tempfile.TemporaryDirectory() as folder:
+        return prove(cluster, plan, run_dir=Path(folder) / "run")
+
+
+def ask(names: list[str]) -> None:
+    """Prove these, and keep what came out."""
+    for name in names:
+        found: dict[str, list[dict[str, Any]]] = {}
+        for way in WAYS:
+            found[way] = [_asked(name, way) for _ in range(TIMES.get(way, 1))]
+        kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+        kept[name] = {"date": str(datetime.datetime.now(datetime.UTC).date()), "ways": found}
+        KEPT.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def _asked(name: str, way: str) -> dict[str, Any]:
+    for _ in range(TRIES):
+        proof = proof_of(name, way)
+        said = {
+            "verdict": proof.verdict.value,
+            "lost": proof.failed,
+            "lost_by_lane": dict(proof.failures_by_lane),
+            "requests": proof.requests,
+            "exposed": proof.exposed_requests,
+            "codes": sorted({finding.defect.code for finding in proof.findings if finding.symptom}),
+        }
+        print(f"{name}, {way}: {said}", flush=True)
+        if proof.verdict.value != "INCONCLUSIVE":
+            break
+    return said
+
+
+def page() -> None:
+    """Put the table between its marks."""
+    kept = json.loads(KEPT.read_text())
+    lines = [
+        f"Lost requests, of these on kept-alive connections in brackets; {RATE:.0f} requests/s, half on new ones,",
+        f"one in {1 / SLOW_SHARE:.0f} takes 1 s; 2 rollouts of 3 replicas each. *Outside*: a preStop of {DELAY} s.",
+        "",
+        "| server | nothing | outside | **inside** | both |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name in (name for name in servers.PYTHON if name in kept):
+        cells = (", ".join(_cell(proof) for proof in kept[name]["ways"][way]) for way in WAYS)
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    dates = sorted({kept[name]["date"] for name in kept})
+    lines += ["", f"`bench/layer_table.py`, {' and '.join(dates)}; {servers.versions()}."]
+    before, rest = PAGE.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    PAGE.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}")
+
+
+def _cell(proof: dict[str, Any]) -> str:
+    if proof["verdict"] == "INCONCLUSIVE":
+        return "not shown"
+    reused = proof["lost_by_lane"].get("reuse", 0)
+    return f"{proof['lost']} ({reused})" if proof["lost"] else "0"
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case []:
+            ask(list(servers.PYTHON))
+            page()
+        case ["page"]:
+            page()
+        case ["ask", *names]:
+            ask(names)
+        case _:
+            raise SystemExit(__doc__)
