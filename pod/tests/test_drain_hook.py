@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import shutil
 import socket
+import struct
 import threading
 import time
 
@@ -12,6 +15,8 @@ import pytest
 
 from lameduck_pod.draining import Reader
 
+BUSY = 1.0
+"""Seconds that a machine with other work may be late."""
 QUICK = ["--least", "0.5", "--quiet", "0.4", "--grace", "30"]
 
 
@@ -40,7 +45,7 @@ def test_20_idle_pooled_connections_hold_nothing_and_a_long_request_does(drain, 
         server.exchange(*pair)
     left = gone(drain("--port", str(server.port)))
     assert left["reason"] == "quiet"
-    assert 0.5 <= left["took_s"] < 0.9
+    assert 0.5 <= left["took_s"] < 0.9 + BUSY
     assert left["open"] == 20
 
     client, connection = pairs[7]
@@ -53,7 +58,7 @@ def test_20_idle_pooled_connections_hold_nothing_and_a_long_request_does(drain, 
     answered = time.monotonic()
     left = gone(pod)
     assert left["reason"] == "quiet"
-    assert 0.4 <= time.monotonic() - answered < 0.4 + 0.3 + 0.1
+    assert 0.4 <= time.monotonic() - answered < 0.4 + 0.3 + BUSY
 
 
 @pytest.mark.parametrize("without", [[], ["destroy-events"], ["sock_diag"], ["sock_diag", "destroy-events"]])
@@ -73,7 +78,7 @@ def test_it_leaves_when_the_last_short_connection_is_quiet_ago_by_whatever_means
     left = gone(pod)
     after = time.monotonic() - last
     assert left["reason"] == "quiet"
-    assert 0.2 < after < 0.4 + 0.3 + 0.1
+    assert 0.2 < after < 0.4 + 0.3 + BUSY
     assert left["connections_seen"] > 10
 
 
@@ -120,7 +125,7 @@ def test_a_server_that_reads_draining_sends_its_clients_away_and_nothing_holds(d
     thread.join()
     assert told.is_set()
     assert (left["reason"], left["open"], left["reported_in_flight"]) == ("quiet", 0, 0)
-    assert left["took_s"] < 1.2
+    assert left["took_s"] < 1.2 + BUSY
     reader.close()
 
 
@@ -162,7 +167,7 @@ def test_probes_of_the_kubelet_do_not_hold_it_and_other_clients_do(drain, server
         stop.set()
         thread.join()
     assert (told["reason"], ignored["reason"], neither["reason"]) == ("quiet", "quiet", "most")
-    assert told["took_s"] < 1.2
+    assert told["took_s"] < 1.2 + BUSY
 
 
 def test_a_port_that_nobody_listens_on_is_said_with_the_ports_that_are(drain, network) -> None:
@@ -189,6 +194,33 @@ def test_it_needs_no_privilege_and_writes_nothing(drain, server) -> None:
     pod = drain("--port", str(server.port), below=below)
     assert pod.event("watching")["means"] == "sock_diag and destroy events"
     assert gone(pod)["open"] == 1
+
+
+def no_netlink() -> None:
+    """A seccomp filter that refuses sockets of the family AF_NETLINK, as hardened profiles do."""
+    number = {"x86_64": 41, "aarch64": 198}[os.uname().machine]
+    load, equal, leave, allow, refuse = 0x20, 0x15, 0x06, 0x7FFF0000, 0x00050000 | errno.EPERM
+    rules = ((load, 0, 0, 0), (equal, 0, 3, number), (load, 0, 0, 16), (equal, 0, 1, socket.AF_NETLINK))
+    rules = (*rules, (leave, 0, 0, refuse), (leave, 0, 0, allow))
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *rule) for rule in rules))
+    program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(rules), ctypes.addressof(code)))
+    libc = ctypes.CDLL(None)
+    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.byref(program), 0, 0):
+        os._exit(99)
+
+
+@pytest.mark.skipif(os.uname().machine not in ("x86_64", "aarch64"), reason="the filter knows two machines")
+def test_where_sock_diag_is_forbidden_it_says_so_and_looks_by_other_means(drain, server, network) -> None:
+    if not network:
+        pytest.skip("PassiveOpens counts the whole network namespace")
+    pod = drain("--port", str(server.port), "--kubelet", "192.0.2.1", preexec_fn=no_netlink)
+    assert pod.event("watching")["means"] == "/proc/net/tcp and PassiveOpens"
+    said = [e["message"] for e in pod.journal if e["event"] == "warning"]
+    assert len(said) == 2 and all("does not work here" in one and "Operation not permitted" in one for one in said)
+    for _ in range(10):
+        server.short()
+    left = gone(pod)
+    assert left["reason"] == "quiet" and left["connections_seen"] > 0
 
 
 def test_its_options_can_come_from_the_environment(drain, server) -> None:

@@ -320,14 +320,30 @@ def test_the_sender_of_the_stop_signal_is_named(pods, witness) -> None:
     assert inside.event("stop_signal")["sender"].endswith("(sh)")
 
 
-def test_the_command_gets_sigpipe_back_and_its_signal_mask(pods) -> None:
-    pod = pods("run", "--", "grep", "-E", "SigBlk|SigIgn", "/proc/self/status")
+def block_all() -> None:
+    """As `env --block-signal` does."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
+
+@pytest.mark.parametrize("before", [None, block_all])
+def test_the_command_gets_sigpipe_back_and_no_signal_blocked(pods, before) -> None:
+    pod = pods("run", "--", "grep", "-E", "SigBlk|SigIgn", "/proc/self/status", pid1=False, preexec_fn=before)
     assert pod.wait() == 0
     glibc = (
         1 << 31 | 1 << 32
     )  # its own two real-time signals, which posix_spawn leaves ignored and every libc sets anew
     blocked, ignored = (int(line.split()[1], 16) & ~glibc for line in pod.words)
     assert (blocked, ignored) == (0, 0)
+
+
+def test_started_with_all_signals_blocked_it_loses_none(pods) -> None:
+    """C87 at 0 ms: what comes before the interpreter runs stays pending over `execve`."""
+
+    def one_comes() -> None:
+        block_all()
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    assert pods("run", "--", "sleep", "60", pid1=False, preexec_fn=one_comes).wait() == 128 + signal.SIGHUP
 
 
 def test_an_idle_pod_costs_no_wake_ups(pods, witness) -> None:

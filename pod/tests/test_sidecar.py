@@ -78,7 +78,7 @@ def test_the_hook_is_answered_when_traffic_is_gone_and_not_before(sidecar, serve
     connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
     status, why = hook.answer()
     assert status == 200
-    assert why.startswith("quiet for 0.4 s")
+    assert why.startswith("quiet for ")
     assert pod.event("drained")["message"] == why.strip()
     assert call("/prestop", TOKEN).answer()[0] == 200
 
@@ -204,5 +204,5 @@ def test_run_until_quiet_needs_no_hook_at_all(pods, server, network, witness) ->
     assert pod.wait() == 0
     told = pod.event("forwarded")
     assert told["reason"] == "quiet"
-    assert 0.8 + 0.4 <= told["waited_s"] < 0.8 + 0.4 + 0.5
+    assert 0.8 + 0.4 <= told["waited_s"] < 0.8 + 0.4 + 1.5
     assert pod.events() == ["started", "ready", "watching", "stop_signal", "forwarded", "exited"]

@@ -130,9 +130,10 @@ def title(pid: int) -> str:
     words = _read(f"/proc/{pid}/cmdline").rstrip("\0").split("\0")
     shown = [os.path.basename(words[0]) or name(pid)]
     for word in words[1:]:
-        if "=" in word or " " in word or len(word) > 80:
+        named = os.path.basename(word) if word.startswith("/") else word
+        if "=" in word or " " in word or len(named) > 80:
             continue
-        shown.append(os.path.basename(word) if word.startswith("/") else word)
+        shown.append(named)
         if not word.startswith("-"):
             break
     line = " ".join(shown)

@@ -144,6 +144,8 @@ def main(argv: Sequence[str], mask: Collection[int]) -> int:
     if not values.rest:
         raise UsageError("there is no command to run: lameduck-pod run [OPTIONS] -- COMMAND [ARG...]")
     plan = planned(values)
+    if plan.stop_signal in mask:  # of `env --block-signal`: kept, it would keep the command from ever stopping
+        mask = ()
     journal = Journal("run", values["journal"])
     try:
         readiness = Readiness(values["ready_file"], values["ready_port"])

@@ -50,5 +50,10 @@ class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 1024
 
 
-signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+def stop(*_):
+    os.write(2, b'{"app": "stop_signal", "monotonic_ns": %d}\n' % time.monotonic_ns())
+    os._exit(0)
+
+
+signal.signal(signal.SIGTERM, stop)
 Server(("", 8080), Handler).serve_forever()

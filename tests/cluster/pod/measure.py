@@ -1,215 +1,263 @@
-"""`lameduck-pod` on a real cluster: rollouts under 500 requests/s of a server that exits at once on SIGTERM.
+"""`lameduck-pod` on a real cluster: rollouts under load of a server that exits at once on SIGTERM, row by row.
 
-    measure.py [--rollouts N] [--lane new|told|both] [--slow-every N] ROW …
+    tests/cluster/up && tests/cluster/pod/build
+    tests/cluster/exec .venv/bin/python tests/cluster/pod/measure.py [--rollouts N] [ROW …]   measures, then as --table
+    .venv/bin/python tests/cluster/pod/measure.py --table                                     writes docs/pod.md's table
 
-wants KUBECONFIG, a way to cluster addresses, and the image `pod-measure:1` (this folder's Dockerfile, with
-`scripts/zipapp tests/cluster/pod/lameduck-pod.pyz` before). ROW as in ROWS.
+ROW is one of `rows.NAMES` (``new/sleep-5``) or all of a traffic (``new``); none: all. Rows of `traefik` want
+`tests/cluster/ingress` before, rows of `node` a cluster of K8S_NODES=2. Results are kept in results.json, each with its
+date: a row that is measured again replaces itself.
 
-Prints a line for each: failed / requests, from the stop's beginning to the end of the waiting, seconds of a rollout.
+Every instant is this machine's CLOCK_MONOTONIC: a deletion as the watch shows it, a stop signal as the server (or, for
+Java, `run`) writes it into its log.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-NAMESPACE, IMAGE, TOKEN = "pod-measure", "pod-measure:1", "0123456789abcdef"
-POD = ["python3", "-IS", "/lameduck-pod.pyz"]
-QUIET = ["--port", "8080", "--grace", "40"]
-SAFE = {
-    "runAsNonRoot": True,
-    "readOnlyRootFilesystem": True,
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
-APP = ["python3", "-S", "/app.py"]
-EXEC = {"exec": {"command": [*POD, "drain", *QUIET]}}
-HTTP = {"httpGet": {"port": 9190, "path": "/prestop", "httpHeaders": [{"name": "Lameduck-Token", "value": TOKEN}]}}
-SIDECAR = {
-    "name": "drain",
-    "image": IMAGE,
-    "restartPolicy": "Always",
-    "securityContext": SAFE,
-    "command": [*POD, "drain", "--listen", "9190", *QUIET],
-    "env": [{"name": "LAMEDUCK_TOKEN", "value": TOKEN}],
-}
-ROWS: dict[str, dict[str, Any]] = {
-    "nothing": {},
-    "sleep-3": {"hook": {"sleep": {"seconds": 3}}},
-    "sleep-5": {"hook": {"sleep": {"seconds": 5}}},
-    "sleep-10": {"hook": {"sleep": {"seconds": 10}}},
-    "sleep-15": {"hook": {"sleep": {"seconds": 15}}},
-    "run": {"command": [*POD, "run", "--until-quiet", *QUIET, "--", *APP]},
-    "run-delay": {"command": [*POD, "run", "--delay", "3", "--grace", "40", "--", *APP]},
-    "exec": {"hook": EXEC, "command": [*POD, "run", "--", *APP]},
-    "sidecar": {"hook": HTTP, "sidecar": SIDECAR},
-}
+import rows
+import table
 
-
-def deployment(row: dict[str, Any], lane: str, slow: int) -> dict[str, Any]:
-    env = [{"name": "LAYER", "value": "1" if lane == "told" else "0"}, {"name": "SLOW_EVERY", "value": str(slow)}]
-    env += [{"name": "LAMEDUCK_TOKEN", "value": TOKEN}] if "sidecar" in row else []
-    container = {
-        "name": "app",
-        "image": IMAGE,
-        "imagePullPolicy": "Never",
-        "command": row.get("command", APP),
-        "env": env,
-        "securityContext": SAFE,
-        "readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1},
-    }
-    if "hook" in row:
-        container["lifecycle"] = {"preStop": row["hook"]}
-    spec = {
-        "terminationGracePeriodSeconds": 40,
-        "automountServiceAccountToken": False,
-        "containers": [container],
-        "initContainers": [{**row["sidecar"], "imagePullPolicy": "Never"}] if "sidecar" in row else [],
-    }
-    labels = {"app": "web"}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "web", "namespace": NAMESPACE},
-        "spec": {
-            "replicas": 3,
-            "selector": {"matchLabels": labels},
-            "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-            "template": {"metadata": {"labels": labels}, "spec": spec},
-        },
-    }
-
-
-SERVICE = {
-    "apiVersion": "v1",
-    "kind": "Service",
-    "metadata": {"name": "web", "namespace": NAMESPACE},
-    "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
-}
+HERE = Path(__file__).parent
+PROXY = Path(os.environ.get("K8S_STATE", "/tmp/lameduck-k8s"), "pid", "kube-proxy-1")
 
 
 def kubectl(*argv: str, text: object = None) -> str:
     stdin = None if text is None else json.dumps(text)
-    done = subprocess.run(["kubectl", "-n", NAMESPACE, *argv], input=stdin, capture_output=True, text=True, check=False)
+    command = ["kubectl", "-n", rows.NAMESPACE, *argv]
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"kubectl {' '.join(argv)}: {done.stderr}")
     return done.stdout
 
 
-def pods() -> dict[str, bool]:
-    """Name → whether it is being deleted."""
-    items = json.loads(kubectl("get", "pods", "-o", "json"))["items"]
-    return {one["metadata"]["name"]: "deletionTimestamp" in one["metadata"] for one in items}
+def pods() -> list[dict[str, Any]]:
+    return json.loads(kubectl("get", "pods", "-l", "app=web", "-o", "json"))["items"]
 
 
 def settled(most: float = 120) -> None:
+    """All three run, and whatever ended is gone."""
     kubectl("rollout", "status", "deployment/web", f"--timeout={most:.0f}s")
     end = time.monotonic() + most
-    while any(pods().values()) or len(pods()) != 3:
+    while sorted("deletionTimestamp" in one["metadata"] for one in pods()) != [False] * 3:
         if time.monotonic() > end:
             raise SystemExit("the rollout does not settle")
         time.sleep(0.2)
 
 
-def rollout(container: str, box: Path) -> float:
-    """Seconds until the last old pod was gone; the old pods' logs, to their end, in `box`."""
-    logs = []
-    for name in pods():
-        file = (box / f"{name}.log").open("w")
-        argv = ["kubectl", "-n", NAMESPACE, "logs", "-f", name, "-c", container]
-        logs.append(subprocess.Popen(argv, stdout=file, stderr=subprocess.DEVNULL))
-    time.sleep(1)
+class Watch:
+    """When each pod was deleted, and when it was gone, as kubectl's watch says it; instants in ns."""
+
+    def __init__(self) -> None:
+        self.deleted: dict[str, int] = {}
+        self.gone: dict[str, int] = {}
+        command = ["kubectl", "-n", rows.NAMESPACE, "get", "pods", "-l", "app=web", "-o", "json"]
+        command += ["--watch", "--output-watch-events"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        heard, decoder = "", json.JSONDecoder()
+        assert self.process.stdout is not None
+        while data := os.read(self.process.stdout.fileno(), 1 << 16):
+            now = time.monotonic_ns()
+            heard = (heard + data.decode()).lstrip()
+            with contextlib.suppress(ValueError):
+                while heard:
+                    event, end = decoder.raw_decode(heard)
+                    heard = heard[end:].lstrip()
+                    self._take(event, now)
+
+    def _take(self, event: dict[str, Any], now: int) -> None:
+        about = event["object"]["metadata"]
+        if "deletionTimestamp" in about:
+            self.deleted.setdefault(about["name"], now)
+        if event["type"] == "DELETED":
+            self.gone.setdefault(about["name"], now)
+
+
+@contextlib.contextmanager
+def held(seconds: float, watch: Watch) -> Iterator[None]:
+    """kube-proxy stands still for so long, from the next deletion on."""
+    before, process = len(watch.deleted), int(PROXY.read_text())
+
+    def hold() -> None:
+        while len(watch.deleted) == before:
+            time.sleep(0.005)
+        os.kill(process, signal.SIGSTOP)
+        time.sleep(seconds)
+        os.kill(process, signal.SIGCONT)
+
+    holding = threading.Thread(target=hold)
+    if seconds:
+        holding.start()
+    try:
+        yield
+    finally:
+        if seconds:
+            holding.join()
+
+
+def disrupt(row: dict[str, Any], number: int, watch: Watch) -> float:
+    """One rollout, or one node's drain; seconds until all that was deleted is gone."""
     start = time.monotonic()
-    kubectl("rollout", "restart", "deployment/web")
-    settled()
-    took = time.monotonic() - start
-    for log in logs:
-        log.wait(20)
-    return took
+    if row.get("node"):
+        node = f"node-{2 - number % 2}"
+        kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--pod-selector=app=web")
+        settled()
+        kubectl("uncordon", node)
+    else:
+        with held(row.get("hold", 0), watch):
+            kubectl("rollout", "restart", "deployment/web")
+            settled()
+    return time.monotonic() - start
 
 
-def journal(box: Path) -> list[dict[str, Any]]:
-    lines = [line for file in box.glob("*.log") for line in file.read_text().splitlines()]
-    return [json.loads(line) for line in lines if line.startswith('{"lameduck"')]
+def follow(box: Path) -> list[subprocess.Popen[bytes]]:
+    """The logs of all containers that are there, to their end, in `box`."""
+    logs = []
+    for pod in pods():
+        for one in (*pod["spec"]["containers"], *pod["spec"].get("initContainers", ())):
+            file = (box / f"{pod['metadata']['name']}.{one['name']}").open("w")
+            command = ["kubectl", "-n", rows.NAMESPACE, "logs", "-f", pod["metadata"]["name"], "-c", one["name"]]
+            logs.append(subprocess.Popen(command, stdout=file, stderr=subprocess.DEVNULL))
+    return logs
 
 
-def measure(name: str, lane: str, slow: int, rollouts: int, lameduck: str) -> None:
-    row = ROWS[name]
-    subprocess.run(["kubectl", "create", "namespace", NAMESPACE], capture_output=True, check=False)
-    kubectl("delete", "deployment", "web", "--ignore-not-found", "--wait")
-    kubectl("apply", "-f", "-", text=SERVICE)
-    kubectl("apply", "-f", "-", text=deployment(row, lane, slow))
-    settled()
-    address = kubectl("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}")
-    lanes = {"new": "new=1", "told": "new,reuse", "both": "new,reuse"}[lane]
-    until_routed(lameduck, address)
-    box = Path(tempfile.mkdtemp())
-    argv = [
-        lameduck,
-        "load",
-        f"http://{address}/",
-        "--qps",
-        "500",
-        "--lanes",
-        lanes,
-        "--duration",
-        "300s",
-        "--timeout",
-        "15s",
-    ]
-    load = subprocess.Popen(
-        [*argv, "--json", str(box / "load.json"), "--quiet"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    time.sleep(3)
-    took = [rollout("drain" if "sidecar" in row else "app", box) for _ in range(rollouts)]
-    time.sleep(1)
-    load.send_signal(signal.SIGINT)
-    load.wait(60)
-    result = json.loads((box / "load.json").read_text())
-    ends = [e for e in journal(box) if e["event"] == "drained" or e.get("waited_s")]
-    waits = sorted(e.get("took_s", e.get("waited_s", 0)) for e in ends)
-    reasons = sorted({str(e.get("reason", "")) for e in ends})
-    waited = f"{waits[0]:.2f}/{statistics.median(waits):.2f}/{waits[-1]:.2f} {','.join(reasons)}" if waits else "-"
-    waited += f" (n={len(waits)})"
-    mean = statistics.mean(took)
-    line = f"{name:<10} {lane:<5} slow={slow} {summary(result)}  waited {waited}  rollout {mean:.1f} s"
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+def said(box: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(pod, line) of everything that the pods said in JSON."""
+    for file in sorted(box.iterdir()):
+        for line in file.read_text().splitlines():
+            with contextlib.suppress(ValueError):
+                if line.startswith(('{"lameduck"', '{"app"')):
+                    yield file.name.partition(".")[0], json.loads(line)
 
 
-def until_routed(lameduck: str, address: str) -> None:
+def until_routed(where: list[str]) -> None:
     """kube-proxy may take seconds to route a Service whose pods are all new; what it refuses until then is no loss."""
-    argv = [lameduck, "load", f"http://{address}/", "--qps", "50", "--lanes", "new=1", "--duration", "3s", "--quiet"]
-    for _ in range(10):
-        if not subprocess.run(argv, capture_output=True, check=False).returncode:
+    fine = 0
+    for _ in range(200):
+        url = f"http://{where[0]}:{where[1]}/"
+        code = subprocess.run(["curl", "-sf", "-m", "1", "-o", "/dev/null", url], check=False).returncode
+        fine = 0 if code else fine + 1
+        if fine == 20:
             return
+        time.sleep(0.05)
     raise SystemExit("the Service does not answer")
 
 
-def summary(result: dict[str, Any]) -> str:
-    kinds = ", ".join(f"{n} {kind}" for kind, n in result["failures_by_kind"].items())
-    return f"{result['failed']} / {result['requests']} failed" + (f" ({kinds})" if kinds else "")
+def measure(name: str, rollouts: int) -> dict[str, Any]:
+    row = rows.parts(name)
+    subprocess.run(["kubectl", "create", "namespace", rows.NAMESPACE], capture_output=True, check=False)
+    kubectl("delete", "deployment", "web", "--ignore-not-found", "--wait")
+    kubectl("delete", "pods", "-l", "app=web", "--force", "--grace-period=0")
+    kubectl("apply", "-f", "-", text=rows.around())
+    kubectl("apply", "-f", "-", text=rows.deployment(name))
+    settled()
+    address = kubectl("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}")
+    where = ["127.0.0.1", "8000"] if row.get("ingress") else [address, "80"]
+    until_routed(where)
+    watch = Watch()
+    box = Path(tempfile.mkdtemp())
+    load = subprocess.Popen(
+        [sys.executable, str(HERE / "load.py"), *where, str(row["rate"]), row["lanes"], "/predict"],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        time.sleep(3)
+        took = []
+        for number in range(rollouts):
+            logs = follow(box)
+            time.sleep(1)
+            took.append(disrupt(row, number, watch))
+            if not row.get("node"):
+                for log in logs:
+                    log.wait(20)
+        time.sleep(1)
+        load.send_signal(signal.SIGINT)
+        out, _ = load.communicate(timeout=60)
+    finally:
+        load.kill()
+        watch.process.kill()
+    return result(name, json.loads(out), list(said(box)), watch, took)
+
+
+def result(
+    name: str, load: dict[str, Any], lines: list[tuple[str, dict[str, Any]]], watch: Watch, took: list[float]
+) -> dict[str, Any]:
+    stops = {pod: line["monotonic_ns"] for pod, line in lines if "app" in line or line.get("event") == "forwarded"}
+    drained = {pod: line for pod, line in lines if line.get("event") == "drained" or line.get("reason")}
+    waits = sorted((stops[pod] - at) / 1e9 for pod, at in watch.deleted.items() if pod in stops)
+    ended = [(watch.gone[pod] - at) / 1e9 for pod, at in watch.deleted.items() if pod in watch.gone]
+    after = [(stops[pod] - line["monotonic_ns"]) / 1e6 for pod, line in drained.items() if pod in stops]
+    for failure in load["failures"]:
+        pod = failure["pod"]
+        if pod in stops:
+            failure["sent_after_stop_ms"] = round((failure["sent"] or failure["start"]) / 1e6 - stops[pod] / 1e6, 1)
+        if pod in drained:
+            failure["sent_after_drained_ms"] = round(failure["start"] / 1e6 - drained[pod]["monotonic_ns"] / 1e6, 1)
+    return {
+        "row": name,
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
+        "rollouts": len(took),
+        "requests": load["requests"],
+        "failed": load["failed"],
+        "kinds": load["kinds"],
+        "closed_idle": load["closed_idle"],
+        "terminations": len(ended),
+        "to_stop_s": [round(f(waits), 2) for f in (min, statistics.median, max)] if waits else None,
+        "to_gone_s": round(statistics.mean(ended), 2) if ended else None,
+        "drained_to_stop_ms": [round(f(after), 1) for f in (min, statistics.median, max)] if after else None,
+        "reasons": dict(Counter(str(line.get("reason")) for line in drained.values())),
+        "most": next((line["message"] for line in drained.values() if line.get("reason") in ("most", "stuck")), None),
+        "rollout_s": round(statistics.mean(took), 1),
+        "lost_after_stop_s": lost_after(load["failed_at"], sorted(stops.values())),
+        "load_average": round(os.getloadavg()[0], 1),
+        "own_stalls_ms": [round(length / 1e6) for _, length in load["stalls"]],
+        "failures": load["failures"],
+    }
+
+
+def lost_after(failed: list[int], stops: list[int]) -> dict[str, float] | None:
+    """How long after the stop signal before it each lost request began, in s: the routers' lag beyond the wait."""
+    after = sorted((at - max(s for s in stops if s <= at)) / 1e9 for at in failed if stops and at >= stops[0])
+    if not after:
+        return None
+    shares = {"min": 0, "p50": len(after) // 2, "p90": len(after) * 9 // 10, "max": len(after) - 1}
+    return {name: round(after[place], 2) for name, place in shares.items()}
 
 
 def main() -> int:
     p = argparse.ArgumentParser()
-    p.add_argument("--rollouts", type=int, default=3)
-    p.add_argument("--lane", choices=["new", "told", "both"], default="new")
-    p.add_argument("--slow-every", type=int, default=0)
-    p.add_argument("--lameduck", default="lameduck")
-    p.add_argument("row", nargs="+", choices=ROWS)
+    p.add_argument("--rollouts", type=int, default=5)
+    p.add_argument("--table", action="store_true")
+    p.add_argument("row", nargs="*")
     a = p.parse_args()
-    for row in a.row:
-        measure(row, a.lane, a.slow_every, a.rollouts, a.lameduck)
+    wanted = [name for name in rows.NAMES if name in a.row or name.partition("/")[0] in a.row or not (a.row or a.table)]
+    wanted += [name for name in a.row if "/" in name and name not in wanted]
+    for name in wanted:
+        found = measure(name, a.rollouts)
+        table.keep(found)
+        shown = {key: value for key, value in found.items() if key != "failures"}
+        sys.stdout.write(json.dumps(shown) + "\n")
+        sys.stdout.flush()
+    table.write()
     return 0
 
 
