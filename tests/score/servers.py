@@ -1,7 +1,8 @@
-"""A server of known behaviour: `python servers.py BEHAVIOUR PORT`."""
+"""A server of known behaviour: `python servers.py BEHAVIOUR PORT`; "leaves 0.4": a child that lives on so long."""
 
 import asyncio
 import signal
+import subprocess
 import sys
 
 BEHAVIOUR, PORT = sys.argv[1], int(sys.argv[2])
@@ -37,6 +38,8 @@ async def main() -> None:
     server.close()
     while in_hand:
         await asyncio.sleep(0.01)
+    if BEHAVIOUR.startswith("leaves"):
+        subprocess.Popen(["sleep", BEHAVIOUR.split()[1]], start_new_session=False)
 
 
 asyncio.run(main())

@@ -15,7 +15,7 @@ from lameduck.core.errors import EnvironmentFault
 from lameduck.core.shutdown import Observed, Question
 from lameduck.defects.scoring import card
 from lameduck.score.asking import ask_all
-from lameduck.score.server import Subject
+from lameduck.score.server import Server, Subject
 
 SERVERS = str(Path(__file__).with_name("servers.py"))
 FAST = b"GET /fast HTTP/1.1\r\nHost: test\r\n\r\n"
@@ -41,6 +41,17 @@ def test_a_server_without_a_handler_cuts_and_is_deaf_as_pid_1() -> None:
     assert seen.letters(Question.NEW)[-1] == "x"
     assert card(seen).grade == "F"
     assert seen.deaf or seen.pid_1 is None
+
+
+@pytest.mark.parametrize(("lives_on", "left_behind"), [("0.4", 0), ("20", 1)])
+def test_who_outlives_the_server_is_left_behind_but_not_a_helper_that_ends_by_itself(lives_on, left_behind) -> None:
+    async def one() -> int:
+        subject = Subject((sys.executable, SERVERS, f"leaves {lives_on}", "{port}"), FAST, b"", signal.SIGTERM)
+        async with Server(subject) as server:
+            server.tell()
+            return (await server.end(5)).orphans
+
+    assert asyncio.run(one()) == left_behind
 
 
 def test_what_does_not_start_says_so() -> None:

@@ -52,7 +52,11 @@ REFUSING = Lost(39, 38, 158, 153, announced=True)
         (replace(PERFECT, pid_1=Exit(None, 6 * SECOND, 6 * SECOND), deaf=True), "F", "an init as PID 1"),
         (replace(PERFECT, busy=(Exit(None, 6 * SECOND, 6 * SECOND),)), "D", "a drain time-out"),
         (replace(PERFECT, bare=(Exit(0, 1, orphans=1),)), "D", "a grace period"),
-        (replace(PERFECT, busy=(Exit(0, 10 * SECOND),)), "D", "preStop + 10 s"),
+        (replace(but(REFUSING, NEW="+xxxx"), busy=(Exit(0, 10 * SECOND),)), "D", "preStop + 10 s"),
+        (replace(PERFECT, busy=(Exit(0, 10 * SECOND),)), "A", ""),
+        (replace(PERFECT, busy=(Exit(0, 16 * SECOND),)), "D", "preStop + 16 s"),
+        (but(Lost(39, 0, 158, 0, announced=False)), "B", "Connection: close after the signal"),
+        (replace(but(Lost(39, 0, 158, 0, announced=False)), keep_alive=False), "A", ""),
     ],
 )
 def test_the_grade_and_what_is_needed(seen: Observed, grade: str, needed: str) -> None:

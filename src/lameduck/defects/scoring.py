@@ -6,7 +6,8 @@ The grade, by the first rule that holds:
     D  it finishes what is in flight, but ends too late, never, or leaves processes behind
     C  clients that look before they reuse a connection still lose requests on it, or get 5xx, at its end: no delay
        before the signal mends that
-    B  it loses only what comes after its listener is closed: a delay before the signal mends it
+    B  it loses only what comes after its listener is closed: a delay before the signal mends it; or it lost nothing,
+       but never says `Connection: close`, so that pooled clients stay until its end, which nobody saw
     A  it loses nothing in the second after the signal, on new and on kept-alive connections
 
 Law: a line says what was seen and nothing more; what could not be asked is "not asked", and never counts as good.
@@ -23,6 +24,8 @@ from lameduck.core.shutdown import GOOD, HARMLESS, OFFSETS_MS, Exit, Letter, Obs
 
 SLOW_END = 5 * SECOND
 """An end that takes so long with nothing, or 0.7 s of work, in hand is too late."""
+LAME_END = 15 * SECOND
+"""The same for a server that serves on meanwhile: the default grace period is twice that."""
 LATE = 2 * SECOND
 """A connection that is kept open for so long after the signal has had its chance to be told."""
 LAYER = "the lame-duck layer (docs/layer.md)"
@@ -253,8 +256,8 @@ def _announces(seen: Observed) -> Line:
     name = "Connection: close after the signal"
     if seen.lost is None:
         return Line(name, Mark.UNKNOWN, "could not be asked")
-    if seen.lost.announced or not seen.keep_alive:
-        return Line(name, Mark.GOOD, "said")
+    if not _silent(seen):
+        return Line(name, Mark.GOOD, "said" if seen.lost.announced else "no connection is kept alive")
     why = "it is the only way to move pooled clients away before the end"
     return Line(name, Mark.WARN, "never said", why, LAYER, "LD906")
 
@@ -297,7 +300,7 @@ def _end(seen: Observed) -> Line:
         )
     if worst.code is None:
         return Line(name, Mark.BAD, text, "SIGKILL ends it at the end of the grace period", "a drain time-out", "LD802")
-    if worst.after > SLOW_END:
+    if worst.after > _too_late(seen):
         why = "the grace period must cover it, and every rollout waits for it"
         return Line(name, Mark.WARN, text, why, "a shorter keep-alive or drain time-out", "LD911")
     return Line(name, Mark.GOOD, text)
@@ -333,7 +336,7 @@ def _grade(seen: Observed) -> tuple[str, str]:
         return "D", "it may not end before SIGKILL"
     if any(x.orphans for x in ends):
         return "D", "it leaves processes behind"
-    if any(x.after > SLOW_END for x in ends):
+    if any(x.after > _too_late(seen) for x in ends):
         return "D", f"it takes {human(_slowest(ends).after)} to end"
     if breaks_reuse(seen):
         return "C", "pooled clients lose requests at its end, whatever the delay before"
@@ -342,7 +345,18 @@ def _grade(seen: Observed) -> tuple[str, str]:
         return "B", "it loses what comes after its listener is closed: a delay before the signal mends it"
     if not seen.runs.get(Question.IN_FLIGHT):
         return "B", "it lost nothing, but nobody asked what becomes of requests in flight"
+    if _silent(seen):
+        return "B", "it serves on after the signal, but never says Connection: close: pooled clients stay until its end"
     return "A", "nothing was lost in the second after the signal"
+
+
+def _too_late(seen: Observed) -> int:
+    return SLOW_END if refuses(seen) or breaks_reuse(seen) else LAME_END
+
+
+def _silent(seen: Observed) -> bool:
+    """Whether its kept-alive connections are never told to go."""
+    return seen.keep_alive and seen.lost is not None and not seen.lost.announced
 
 
 def _safe_set(seen: Observed) -> list[str]:
@@ -361,6 +375,8 @@ def _safe_set(seen: Observed) -> list[str]:
         needed.append(
             "preStop ≥ 3 s, or the lame-duck layer; with preStop alone, clients that do not look may lose one"
         )
+    elif _silent(seen):
+        needed.append("Connection: close after the signal, as the lame-duck layer says it")
     worst = _slowest(_ends(seen)) if seen.bare else None
     if worst is not None and worst.code is None:
         needed.append(f"a drain time-out: it was alive {human(worst.waited)} after the signal")

@@ -23,6 +23,8 @@ from lameduck.core.instants import SECOND
 from lameduck.core.shutdown import Exit, Letter
 from lameduck.score.client import HOST, once
 
+HELPERS_END = 1.0
+"""Seconds after the end in which whoever it started may end as well."""
 SETTLE = 0.25
 TURN = 0.15
 """Loops that look at a flag every 0.1 s make races of phase: each start waits another part of this long, in seconds."""
@@ -123,9 +125,14 @@ class Server:
         if not self.ended.is_set():
             waited = time.monotonic_ns() - self.signalled
             return Exit(None, waited, waited)
-        await asyncio.sleep(0.02)
-        orphans = [pid for pid in self.family() if pid != self.process.pid]
-        return Exit(self.process.returncode, self.exit_at - self.signalled, orphans=len(orphans))
+        return Exit(self.process.returncode, self.exit_at - self.signalled, orphans=len(await self._left_behind()))
+
+    async def _left_behind(self) -> list[int]:
+        """Who outlives it; helpers that end by themselves (Python's resource tracker) are waited for."""
+        give_up = time.monotonic() + HELPERS_END
+        while (left := [pid for pid in self.family() if pid != self.process.pid]) and time.monotonic() < give_up:
+            await asyncio.sleep(0.02)
+        return left
 
     def family(self) -> list[int]:
         """Its session and every descendant ever seen: workers may have sessions of their own."""
