@@ -68,8 +68,8 @@ class Attributing(Protocol):
 class Holding(Protocol):
     """A dialer of a hop, which keeps connections to the pods that are not the engine's."""
 
-    def kept_open(self, pod: str) -> int:
-        """How many connections the hop holds to a pod now."""
+    def kept_open(self, pod: str) -> int | None:
+        """How many connections the hop holds to a pod now; None where it does not say."""
         ...
 
 

@@ -18,6 +18,8 @@ NO_DELAY, UNDRAINED, TOO_SHORT = ("LD101", "LD901"), ("LD803", "LD902"), ("LD109
 UNHEARD, GRACE, NO_ENDPOINT = ("LD903", "LD903"), ("LD102", "LD904"), ("LD202", "LD901")
 NOT_LISTENING, BACKLOG, UNSERVED = ("LD301", "LD910"), ("LD912", "LD912"), ("LD905", "LD905")
 RACE, RACE_AT_STOP = ("LD605", "LD906"), ("LD906", "LD906")
+POLITE = ("sees-off",)
+"""Drains, and answers what still comes on open connections with ``Connection: close``."""
 ONE_BY_ONE = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}}
 DEAD_KEPT = ("LD914", "LD914")
 EDGES = frozenset({BACKLOG, RACE_AT_STOP, UNSERVED, DEAD_KEPT})
@@ -71,11 +73,11 @@ ROWS = {
         lost=(15, 800),
         quick=True,
     ),
-    "d": Row("drains, preStop sleep 5", Shape(hook=sleep(5)), "PROVEN", rollouts=2, quick=True),
-    "dx": Row("drains, preStop exec `sleep 5`", Shape(hook=execute("sleep", "5")), "PROVEN", rollouts=2),
+    "d": Row("drains, preStop sleep 5", Shape(POLITE, hook=sleep(5)), "PROVEN", rollouts=2, quick=True),
+    "dx": Row("drains, preStop exec `sleep 5`", Shape(POLITE, hook=execute("sleep", "5")), "PROVEN", rollouts=2),
     "d1": Row(
         "drains, preStop sleep 1: shorter than the lag",
-        Shape(hook=sleep(1)),
+        Shape(POLITE, hook=sleep(1)),
         "FAILED",
         frozenset({TOO_SHORT}),
         EDGES,
@@ -83,11 +85,20 @@ ROWS = {
         lost=(1, 120),
         also=frozenset({"PROVEN"}),
     ),
-    "d2": Row("drains, preStop sleep 2", Shape(hook=sleep(2)), "PROVEN", rollouts=2),
+    "d2": Row("drains, preStop sleep 2", Shape(POLITE, hook=sleep(2)), "PROVEN", rollouts=2),
+    "dp": Row(
+        "drains, and cuts idle connections; preStop sleep 5",
+        Shape(hook=sleep(5)),
+        "PROVEN",
+        may=frozenset({RACE_AT_STOP}),
+        rollouts=2,
+        lost=(0, 20),
+        also=frozenset({"FAILED"}),
+    ),
     "dl": Row("lame duck, preStop sleep 5", Shape(("lame",), hook=sleep(5)), "PROVEN", rollouts=2),
     "db": Row(
         "drains, preStop sleep 5, a client that does not look before reuse",
-        Shape(hook=sleep(5)),
+        Shape(POLITE, hook=sleep(5)),
         "PROVEN",
         may=frozenset({RACE_AT_STOP, RACE}),
         flags=("--path", "/20", "--no-look"),
@@ -116,13 +127,13 @@ ROWS = {
     ),
     "g": Row(
         "preStop exec `sleep 10`, grace 5 s, short requests",
-        Shape(hook=execute("sleep", "10"), grace=5),
+        Shape(POLITE, hook=execute("sleep", "10"), grace=5),
         "PROVEN",
         rollouts=1,
     ),
     "g3": Row(
         "preStop exec `sleep 10`, grace 5 s, requests of 4 s",
-        Shape(hook=execute("sleep", "10"), grace=5),
+        Shape(POLITE, hook=execute("sleep", "10"), grace=5),
         "FAILED",
         frozenset({GRACE}),
         flags=("--path", "/4000"),
@@ -139,7 +150,7 @@ ROWS = {
     ),
     "i": Row(
         "1 replica, maxSurge 0, preStop sleep 5",
-        Shape(replicas=1, strategy=ONE_BY_ONE, hook=sleep(5)),
+        Shape(POLITE, replicas=1, strategy=ONE_BY_ONE, hook=sleep(5)),
         "PROVEN",
         rollouts=2,
         qps=200,
@@ -184,17 +195,21 @@ ROWS = {
     "kc": Row(
         "drains, through Traefik", Shape(), "FAILED", frozenset({BAD_GATEWAY}), BEHIND, through=True, lost=(15, 2000)
     ),
-    "kd": Row("drains, preStop sleep 5, through Traefik", Shape(hook=sleep(5)), "PROVEN", through=True, quick=True),
+    "kd": Row(
+        "drains, preStop sleep 5, through Traefik", Shape(POLITE, hook=sleep(5)), "PROVEN", through=True, quick=True
+    ),
     "kd2": Row(
         "drains, preStop sleep 2, through Traefik: at the edge of its throttle",
-        Shape(hook=sleep(2)),
+        Shape(POLITE, hook=sleep(2)),
         "PROVEN",
         through=True,
         rollouts=2,
         lost=(0, 60),
         also=frozenset({"FAILED"}),
     ),
-    "kd3": Row("drains, preStop sleep 3, through Traefik", Shape(hook=sleep(3)), "PROVEN", through=True, rollouts=2),
+    "kd3": Row(
+        "drains, preStop sleep 3, through Traefik", Shape(POLITE, hook=sleep(3)), "PROVEN", through=True, rollouts=2
+    ),
     "ss": Row("StatefulSet, drains", Shape(kind="StatefulSet"), "FAILED", frozenset({NO_DELAY}), EDGES, lost=(5, 900)),
-    "ssd": Row("StatefulSet, drains, preStop sleep 5", Shape(kind="StatefulSet", hook=sleep(5)), "PROVEN"),
+    "ssd": Row("StatefulSet, drains, preStop sleep 5", Shape(POLITE, kind="StatefulSet", hook=sleep(5)), "PROVEN"),
 }

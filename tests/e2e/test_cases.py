@@ -67,7 +67,7 @@ def test_c75_a_data_plane_that_keeps_a_dead_endpoint_is_not_cured_by_a_longer_gr
 ) -> None:
     """A small share of connections goes to an old pod for ever, as stale entries of a connection table make it."""
     name = "c75"
-    cluster.deploy(name, Shape(hook=sleep(5)))
+    cluster.deploy(name, Shape(("sees-off",), hook=sleep(5)))
     pods = cluster.kubectl("get", "pods", "-l", f"app={name}", "-o", "jsonpath={.items[0].status.podIP}")
     rule = [
         "OUTPUT", "-d", f"{cluster.address(name)}/32", "-p", "tcp", "--dport", "80", "-m", "statistic",

@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.rig import Cluster, Shape, prove, sleep
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.full]
-GOOD = Shape(hook=sleep(5), spread=True)
+GOOD = Shape(("sees-off",), hook=sleep(5), spread=True)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_a_node_that_gives_less_notice_than_the_pod_needs_is_another_scenario(
     cluster: Cluster, tmp_path: Path, keep: Callable[..., None]
 ) -> None:
     """Case C83: proven for rollouts; a node's own deadline (here 2 s) cuts the grace, and the verdict is another."""
-    cluster.deploy("notice", Shape(hook=sleep(5), grace=30))
+    cluster.deploy("notice", Shape(("sees-off",), hook=sleep(5), grace=30))
     try:
         pods = cluster.kubectl("get", "pods", "-l", "app=notice", "-o", "jsonpath={.items[0].metadata.name}")
         namespace = "lameduck-e2e"

@@ -24,7 +24,7 @@ own_cluster = pytest.mark.skipif(
 @pytest.fixture
 def workload(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
     name = "fault"
-    cluster.deploy(name, getattr(request, "param", Shape(hook=sleep(5))))
+    cluster.deploy(name, getattr(request, "param", Shape(("sees-off",), hook=sleep(5))))
     yield name
     cluster.remove(name)
 

@@ -46,7 +46,7 @@ class Way:
             return await _to_service(checked, clock, after)
         addresses = await _resolve(self.host, self.port)
         await reachable(addresses[0])
-        return AnswerDialer(addresses, f"{'https' if self.secure else 'http'}://{self.authority}", after)
+        return HopDialer(addresses, f"{'https' if self.secure else 'http'}://{self.authority}", after)
 
 
 class AnswerDialer:
@@ -84,6 +84,14 @@ class AnswerDialer:
         """Listen to the kernel no more. Safe to call twice."""
         if self._conntrack is not None:
             self._conntrack.close()
+
+
+class HopDialer(AnswerDialer):
+    """Dials an ingress or a balancer, whose connections to the pods are its own affair."""
+
+    def kept_open(self, pod: str) -> None:  # noqa: ARG002
+        """See `lameduck.cluster.Holding`: it does not say."""
+        return
 
 
 async def _to_service(checked: Checked, clock: Callable[[], int], after: Callable[[Recording], None]) -> AnswerDialer:

@@ -104,6 +104,19 @@ def on_lets_go(listener):
     finish(listener)
 
 
+def on_sees_off(listener):
+    """Close the listener, serve on what is open, announce the close on every answer, go when all are gone."""
+    global close_after
+    close_after = True
+    listener.close()
+    quiet = time.monotonic()
+    while connections and time.monotonic() - quiet < 1.5:
+        if busy:
+            quiet = time.monotonic()
+        time.sleep(0.002)
+    os._exit(0)
+
+
 def on_lame(listener):
     """Go on accepting, announce the close on every answer, go when nobody has been there for two seconds."""
     global close_after
