@@ -135,7 +135,7 @@ def light4j() -> list[Scene]:
             "light-4j 1.5.15: a server that drains",
             "light-4j 1.5.15 finishes what is in flight, and turns away with 503 what comes after the stop signal.",
             "Nothing in flight is cut any more. What still arrives meets a 503, and then nobody.",
-            Expected(Verdict.FAILED, frozenset({"LD901", "LD913"}), frozenset({"LD101"})),
+            Expected(Verdict.FAILED, frozenset({"LD913"})),
         ),
         _light4j(
             3,
@@ -153,7 +153,7 @@ def light4j() -> list[Scene]:
             "The script forwards SIGTERM and waits until the server has ended; a pod has 30 s again.",
             "The server drains, and is told at once: it turns away what the Service still sends, and more is lost "
             "than before.",
-            Expected(Verdict.FAILED, frozenset({"LD901", "LD913"}), frozenset({"LD101"})),
+            Expected(Verdict.FAILED, frozenset({"LD913"})),
             script="trap.sh",
         ),
         _light4j(
@@ -206,7 +206,7 @@ def _light4j(
             "template": {"metadata": {"labels": labels}, "spec": pod},
         },
     }
-    requests = (RequestShape(path="/predict", weight=0.9), RequestShape(path="/slow", weight=0.1))
+    requests = (RequestShape(path="/predict", weight=0.95), RequestShape(path="/slow", weight=0.05))
     traffic = TrafficPlan(rate=acts.RATE, requests=requests, timeout=10 * SECOND)
     text = (LIGHT4J / script).read_text() if script else ""
     return Scene(number, title, change, outcome, deployment, traffic, expected, rollouts, "", text)
