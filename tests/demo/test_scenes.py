@@ -31,8 +31,8 @@ def test_the_framework_s_scenes_start_what_is_in_their_image() -> None:
         assert not scene.script or " ".join(SERVER[3:]) in scene.script
 
 
-def test_only_the_last_scene_of_the_framework_has_a_pre_stop() -> None:
-    assert ["lifecycle" in container(scene.deployment) for scene in scenes("light4j")] == [False] * 4 + [True]
+def test_only_the_last_scenes_of_the_framework_have_a_pre_stop() -> None:
+    assert ["lifecycle" in container(scene.deployment) for scene in scenes("light4j")] == [False] * 4 + [True] * 2
 
 
 def test_the_prediction_service_is_played_with_the_acts_own_manifests() -> None:

@@ -120,7 +120,7 @@ SERVER: Final = ("java", "-cp", "/srv/app.jar:/srv/lib/*", "com.networknt.server
 
 
 def light4j() -> list[Scene]:
-    """The framework's story: 1.5.14, 1.5.15, a bash script, a trap, a preStop."""
+    """The framework's story: 1.5.14, 1.5.15, a bash script, a trap, a preStop, and one that takes its leave."""
     return [
         _light4j(
             1,
@@ -160,10 +160,20 @@ def light4j() -> list[Scene]:
             5,
             "traffic leaves first",
             "A preStop hook holds the stop signal back for 10 s.",
-            "When the server is told to stop, nobody connects to it any more, and what is in flight it finishes.",
+            "Nobody connects anew to a server that has been told to stop: nothing is lost on new connections. But "
+            "clients that keep theirs alive stay on them, and are turned away with 503 when the 10 s are over.",
+            Expected(Verdict.FAILED, frozenset({"LD913"})),
+            script="trap.sh",
+            hook={"sleep": {"seconds": 10}},
+        ),
+        _light4j(
+            6,
+            "and takes its leave",
+            "While the hook waits, each answer says Connection: close, so that clients come anew, elsewhere.",
+            "When the server is told to stop nobody is left, on new connections or old ones.",
             Expected(Verdict.PROVEN),
             script="trap.sh",
-            pre_stop=10,
+            hook={"exec": {"command": ["bash", "-c", "touch /tmp/leaving; sleep 10"]}},
             rollouts=2,
         ),
     ]
@@ -179,7 +189,7 @@ def _light4j(
     version: str = "1.5.15",
     script: str = "",
     grace: int = 30,
-    pre_stop: int = 0,
+    hook: Json | None = None,
     rollouts: int = 1,
 ) -> Scene:
     command: Sequence[str] = ("bash", f"/srv/{script}") if script else SERVER
@@ -192,8 +202,8 @@ def _light4j(
         "ports": [{"containerPort": 8080}],
         "readinessProbe": {"httpGet": {"path": "/health", "port": 8080}, "periodSeconds": 1},
     }
-    if pre_stop:
-        app["lifecycle"] = {"preStop": {"sleep": {"seconds": pre_stop}}}
+    if hook:
+        app["lifecycle"] = {"preStop": hook}
     pod = {"terminationGracePeriodSeconds": grace, "automountServiceAccountToken": False, "containers": [app]}
     labels = {"app": "prediction"}
     deployment = {
