@@ -320,7 +320,14 @@ class _Proving:
             raise UsageError("WebSockets are held from this machine: --load-from here or a URL")
         host, header = facts.host or facts.name, self.plan.traffic.served_by_header
         held = HeldSockets(
-            self.plan.sockets, self._dialer, self.observe, host=host, served_by_header=header, clock=self.clock
+            self.plan.sockets,
+            self._dialer,
+            self.observe,
+            host=host,
+            served_by_header=header,
+            tls=self.tls.context if self.tls else None,
+            server_name=self.tls.server_name if self.tls else "",
+            clock=self.clock,
         )
         await held.open()
         holding = asyncio.create_task(held.hold())

@@ -118,6 +118,15 @@ def test_a_pod_that_went_without_any_socket_proves_nothing_of_them() -> None:
     assert [gate.name for gate in judged.gates if not gate.held] == ["every termination held a WebSocket"]
 
 
+def test_where_it_is_not_known_whose_the_sockets_were_nothing_is_proven_and_no_pod_is_blamed() -> None:
+    judged = proof(opened(1_000, pod=""), ended(DELETION + 30, 1001, pod=""), opened(DELETION + 90, pod=""))
+    assert judged.verdict is Verdict.INCONCLUSIVE
+    assert [gate.detail for gate in judged.gates if not gate.held] == ["to which pods they were open is not known"]
+    cut = proof(opened(1_000, pod=""), ended(DELETION + 30, 0, pod=""), opened(DELETION + 90, pod=""))
+    (finding,) = [f for f in cut.findings if f.symptom == "LD916"]
+    assert finding.evidence[0].startswith("to which pod it was open is not known")
+
+
 def test_a_run_without_sockets_says_that_they_were_not_tested() -> None:
     world = [*going(exited=60), *OTHER, KEPT]
     assert NOT_TESTED in judge(run_of(world, steady(20_000))).notes

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lameduck.cli import bring
-from lameduck.cli.traffic import secrets, traffic_plan
+from lameduck.cli.traffic import secrets, socket_plan, traffic_plan
 from lameduck.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     """Traffic and disruptions that the arguments ask for. Raises `UsageError`."""
     from lameduck.core.plan import Plan
 
-    return Plan(traffic_plan(arguments), disruption_of(arguments))
+    return Plan(traffic_plan(arguments), disruption_of(arguments), socket_plan(arguments))
 
 
 def disruption_of(arguments: argparse.Namespace) -> DisruptionPlan:

@@ -133,7 +133,7 @@ def tally(observations: Iterable[Observation], load_ended: int) -> SocketTally |
 
 
 def held_at_deletion(observations: Iterable[Observation]) -> Mapping[str, int]:
-    """For each pod, how many WebSockets it held when its deletion was requested."""
+    """For each pod, how many WebSockets it held when its deletion was requested; those of "" may be anybody's."""
     now: dict[str, int] = {}
     held: dict[str, int] = {}
     for seen in observations:
@@ -143,12 +143,15 @@ def held_at_deletion(observations: Iterable[Observation]) -> Mapping[str, int]:
             now[seen.subject] = now.get(seen.subject, 0) - 1
         elif seen.what is Milestone.DELETION_REQUESTED:
             held[seen.subject] = now.get(seen.subject, 0)
-    return held
+    return {**held, "": now.get("", 0)} if now.get("") else held
 
 
 def socket_gate(terminations: Iterable[Termination], held: Mapping[str, int]) -> Gate:
     """Every pod that went held a WebSocket: else its going says nothing of them."""
     name = "every termination held a WebSocket"
+    if held.get(""):
+        detail = "to which pods they were open is not known"
+        return Gate(name, False, detail, "let the server name its pod in the upgrade's answer (--served-by-header)")
     bare = [termination.pod.name for termination in terminations if not held.get(termination.pod.name)]
     if bare:
         return Gate(name, False, f"none was open to {', '.join(bare[:3])} at its deletion", "hold more: --sockets 50")

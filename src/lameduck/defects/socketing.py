@@ -39,6 +39,8 @@ def _cause(end: SocketEnd, evidence: Evidence) -> Cause:
         return Cause("LD916", "LD916", f"told to come again ({end.code}), and open {back}")
     if end.code:
         return Cause("LD916", "LD916", f"closed with {end.code}, which names a fault")
+    if not end.pod:
+        return Cause("LD916", "LD916", f"to which pod it was open is not known: {end.reason}")
     if pod is None or not pod.terminated:
         return Cause("LD916", "LD916", f"ended while its pod was not going: {end.reason}")
     killed, exited = pod.at(Milestone.KILLED), pod.at(Milestone.EXITED)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import ssl
 import time
 from collections.abc import Callable
 
@@ -31,7 +32,7 @@ PATIENCE = 5.0
 
 
 class HeldSockets:
-    """The held WebSockets of one run.
+    """The held WebSockets of one run; with a TLS context, ``server_name`` is asked for and checked.
 
     ``open`` opens all of them, ``hold`` watches them until it is cancelled. Both run on the load's event loop.
     """
@@ -44,10 +45,13 @@ class HeldSockets:
         *,
         host: str,
         served_by_header: str = "x-served-by",
+        tls: ssl.SSLContext | None = None,
+        server_name: str = "",
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._plan, self._dialer, self._observe, self._clock = plan, dialer, observe, clock
-        self._uri = f"ws://{host}{plan.path}"
+        self._uri = f"{'wss' if tls else 'ws'}://{host}{plan.path}"
+        self._tls = {"ssl": tls, "server_hostname": server_name} if tls else {}
         self._served_by = served_by_header
         self._open: list[_Socket] = []
 
@@ -118,6 +122,7 @@ class HeldSockets:
             connection = await connect(
                 self._uri,
                 sock=route.socket,
+                **self._tls,
                 proxy=None,
                 compression=None,
                 ping_interval=PING_EVERY,
