@@ -13,6 +13,7 @@ import random
 import ssl
 import time
 from collections.abc import Callable
+from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
@@ -51,7 +52,7 @@ class HeldSockets:
     ) -> None:
         self._plan, self._dialer, self._observe, self._clock = plan, dialer, observe, clock
         self._uri = f"{'wss' if tls else 'ws'}://{host}{plan.path}"
-        self._tls = {"ssl": tls, "server_hostname": server_name} if tls else {}
+        self._tls: dict[str, Any] = {"ssl": tls, "server_hostname": server_name} if tls else {}
         self._served_by = served_by_header
         self._open: list[_Socket] = []
 
