@@ -34,7 +34,7 @@ from lameduck.core.errors import EnvironmentFault, UsageError
 from lameduck.core.instants import SECOND, to_seconds
 from lameduck.core.plan import Plan
 from lameduck.core.proof import Proof, Stall
-from lameduck.core.recording import Recording
+from lameduck.core.recording import Recording, kept_open
 from lameduck.core.run import Run
 from lameduck.core.timeline import Event, Milestone, Observation, fold
 from lameduck.core.windows import exposed
@@ -302,11 +302,22 @@ class _Proving:
                 self.cluster.attribute_foreign(self.state.recording)
             self.writer.rewrite()
             return
+        assert self.load is not None
         parts: tuple[object, ...] = (self._dialer, self.cluster)
         for brought in parts:
             if isinstance(brought, Attributing):
                 brought.attribute(self.state.recording)
                 self.writer.rewrite()
+        if self.load.open_connections() is None:
+            self._count_kept_open()
+
+    def _count_kept_open(self) -> None:
+        """How many kept-alive connections each pod held at its deletion, where the load could not say it then."""
+        pods = fold(self.state.observations).values()
+        deletions = {pod.name: at for pod in pods if (at := pod.at(Milestone.DELETION_REQUESTED)) is not None}
+        for name, count in (kept_open(self.state.recording, deletions) or {}).items():
+            detail = {"kept_open": count}
+            self._keep(Observation(deletions[name], Event.POD_FACT, name, source="engine", detail=detail))
 
     @contextlib.asynccontextmanager
     async def _held_sockets(self, facts: ClusterFacts) -> AsyncIterator[None]:

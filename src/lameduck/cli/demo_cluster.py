@@ -101,4 +101,6 @@ async def _prove(scene: Scene, context: Context, where: str, *, quiet: bool) -> 
         wish = Wish(context, Target("deployments", name, where), plan.disruption)
         with live(Console(stderr=True), quiet=quiet) as watch:
             about = {"command": f"lameduck demo --cluster --act {scene.number}"}
-            return await prove_async(lambda observe, _: KubeCluster(wish, observe), plan, watch=watch, about=about)
+            return await prove_async(
+                lambda observe, folder: KubeCluster(wish, observe, folder), plan, watch=watch, about=about
+            )

@@ -11,14 +11,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lameduck.cli import bring
+from lameduck.cli import bring, values
 from lameduck.cli.traffic import secrets, socket_plan, traffic_plan
-from lameduck.core.errors import ExitCode, UsageError
+from lameduck.core.errors import EnvironmentFault, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lameduck.cluster import Observer
     from lameduck.core.plan import DisruptionPlan, Plan
+    from lameduck.kube.agents import AgentsWish
     from lameduck.kube.cluster import Wish
     from lameduck.kube.connect import Context
     from lameduck.kube.here import Way
@@ -66,6 +68,8 @@ def _load(group: argparse._ArgumentGroup) -> None:
         metavar="WHERE",
         help="cluster (agents in it), here (to the Service's address) or a URL in front of it (here)",
     )
+    add("--agents", type=values.count, default=1, metavar="N", help="agents in the cluster, spread over its nodes (1)")
+    add("--agent-image", default="", metavar="IMAGE", help="the agents' image, as scripts/agent-image builds it")
     add("--host", default="", metavar="NAME", help="the Host header, such as the ingress's host")
     add("--cacert", default="", metavar="FILE", help="trust this certificate authority for an https:// URL")
     add("--insecure", action="store_true", help="trust any certificate of an https:// URL")
@@ -90,8 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
     about = {"command": shlex.join(["lameduck", *sys.argv[1:]])}
     made: list[KubeCluster] = []
 
-    def make(observe: object, _: Path) -> KubeCluster:
-        made.append(KubeCluster(wish, observe))  # type: ignore[arg-type]
+    def make(observe: Observer, folder: Path) -> KubeCluster:
+        made.append(KubeCluster(wish, observe, folder))
         return made[0]
 
     try:
@@ -158,8 +162,23 @@ def wish_of(arguments: argparse.Namespace) -> Wish:
         arguments.service_port,
         arguments.host,
         way_of(arguments.load_from),
+        agents_of(arguments),
         arguments.listener_probe,
     )
+
+
+def agents_of(arguments: argparse.Namespace) -> AgentsWish | None:
+    """The agents that are wanted. Raises `EnvironmentFault` without an image for them."""
+    from lameduck.core.instants import SECOND
+    from lameduck.kube.agents import BUILD, AgentsWish
+
+    if arguments.load_from != "cluster":
+        return None
+    if not arguments.agent_image:
+        raise EnvironmentFault(f"--load-from cluster needs the agents' image: {BUILD}")
+    plan = plan_of(arguments)
+    longest = plan.traffic.duration + (plan.disruption.times + 1) * plan.disruption.deadline + 600 * SECOND
+    return AgentsWish(arguments.agents, arguments.agent_image, longest)
 
 
 def target_of(arguments: argparse.Namespace, context: Context) -> Target:
@@ -186,10 +205,8 @@ def way_of(text: str) -> Way:
     from lameduck.cli.load import parse_url
     from lameduck.kube.here import Way
 
-    if text == "here":
+    if text in {"here", "cluster"}:
         return Way()
-    if text == "cluster":
-        raise UsageError("--load-from cluster (agents in the cluster) is not built in yet: here, or http://HOST[:PORT]")
     if "://" not in text:
         raise UsageError(f"--load-from is cluster, here or a URL such as https://shop.example, not '{text}'")
     url = parse_url(text)
@@ -258,7 +275,8 @@ def dry_run(plan: Plan, wish: Wish) -> int:
         api = Api(wish.context)
         try:
             kind, times = plan.disruption.kind, plan.disruption.times
-            return await check(api, wish.target, kind, times, service=wish.service, port=wish.port)
+            inside = wish.agents is not None
+            return await check(api, wish.target, kind, times, service=wish.service, port=wish.port, agents=inside)
         finally:
             await api.close()
 
@@ -276,15 +294,16 @@ def described(checked: Checked, plan: Plan, wish: Wish) -> str:
     where = f"{scheme}://{wish.way.authority}" if wish.way.host else f"Service {service}:{checked.port['port']}"
     lanes = ", ".join(f"{lane.value} {share:.0%}" for lane, share in traffic.lanes)
     shape, disruption = checked.shape, plan.disruption
+    whence = f"{wish.agents.count} agents ({wish.agents.image})" if wish.agents else "here"
     lines = [
         f"context    {wish.context.name} ({wish.context.server}, {checked.version})",
         f"workload   {checked.target} in {checked.target.namespace}: {checked.replicas} replicas",
         f"a pod ends grace {human(shape.grace)}, preStop {shape.pre_stop or 'none'}",
         f"disruption {doing(plan, 'it')}, each at most {human(disruption.deadline)}",
-        f"load       {traffic.rate:g} requests per second ({lanes}) from here to {where}",
+        f"load       {traffic.rate:g} requests per second ({lanes}) from {whence} to {where}",
         *(f"note       {note}" for note in checked.notes),
         "",
         "The rights that it takes:",
-        role(checked.target, rights_for(checked.target, plan.disruption.kind)),
+        role(checked.target, rights_for(checked.target, plan.disruption.kind, agents=wish.agents is not None)),
     ]
     return "\n".join(lines)

@@ -30,6 +30,7 @@ STALL_THAT_SPOILS = 200 * MILLISECOND
 MOST_START_DELAY = 20 * MILLISECOND
 LEAST_SENT = 0.99
 LEAST_SENT_IN_A_SECOND = 0.95
+MOST_CLOCK_ERROR = 20 * MILLISECOND
 LEAST_ATTEMPTS = 20
 """Of lane ``new``, in the first two seconds of a termination."""
 
@@ -300,6 +301,20 @@ def sight_gate(gaps: Iterable[tuple[int, int]], windows: Sequence[Window]) -> Ga
         detail = f"the watch was blind for {human(longest)} in an exposed window"
         return Gate("nothing was missed", False, detail, "a steadier connection to the API server")
     return Gate("nothing was missed", True, "the watch had no gap in an exposed window")
+
+
+def agents_gate(agents: Sequence[Mapping[str, Any]]) -> Gate:
+    """Gate 6: clocks of agents and driver ≤ 20 ms apart at worst, every agent's record whole."""
+    name = "every agent's record is whole, and its clock known"
+    lost = [str(each["name"]) for each in agents if not each["whole"]]
+    if lost:
+        why = next((str(each["why"]) for each in agents if not each["whole"] and each.get("why")), "")
+        return Gate(name, False, f"that of {_some(lost)} is missing{': ' + why if why else ''}", "prove again")
+    worst = max(int(each["clock_error"]) for each in agents)
+    told = f"{len(agents)} agent{'s' * (len(agents) != 1)}, clocks known to {human(worst)}"
+    if worst > MOST_CLOCK_ERROR:
+        return Gate(name, False, f"{told}, 20 ms allowed", "a quicker way to the API server, or drive from inside")
+    return Gate(name, True, told)
 
 
 def decide(failed: int, gates: Iterable[Gate]) -> Verdict:

@@ -8,7 +8,7 @@ at most 120 bytes. Instants are CLOCK_MONOTONIC nanoseconds; 0 in a column means
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from lameduck.core.exchange import Exchange, Failure, Kind, Lane, Stage
 
@@ -180,6 +180,63 @@ class Recording:
         self.flags[seq] = CLOSE_ANNOUNCED if exchange.close_announced else 0
         self.settle(seq, exchange.finished or 0, exchange.failure)
         return seq
+
+
+def absorb(into: Recording, other: Recording, connections: int = 0) -> tuple[int, int]:
+    """Append all rows of another recording, which is emptied: its columns go over one by one, to need no room twice.
+
+    ``connections`` is added to its connection numbers. Returns the first row here and the one behind the last.
+    """
+    first = len(into)
+    texts = array("H", map(into.names.index, other.names.texts))
+    why = array("H", (0 if each is None else into.failure_index(each) for each in other.failures))
+    for name, _ in COLUMNS:
+        column = getattr(other, name)
+        if name in {"peer", "served_by", "routed_to"}:
+            getattr(into, name).extend(map(texts.__getitem__, column))
+        elif name == "failure":
+            into.failure.extend(map(why.__getitem__, column))
+        elif name == "connection" and connections:
+            into.connection.extend(number + connections if number else 0 for number in column)
+        else:
+            getattr(into, name).extend(column)
+        del column[:]
+    into.failed += other.failed
+    into.closed_idle += other.closed_idle
+    into.bytes_sent += other.bytes_sent
+    into.bytes_received += other.bytes_received
+    into.settled.extend(first + row for row in other.settled)
+    return first, len(into)
+
+
+def kept_open(recording: Recording, instants: Mapping[str, int]) -> dict[str, int] | None:
+    """How many kept-alive connections were open to each pod at an instant (ns), by who answered on them.
+
+    Counted is a connection that was made before and used, or being used, after that; None where nobody says who
+    answered on one that was open then.
+    """
+    reuse, texts = LANES.index(Lane.REUSE), recording.names.texts
+    spans: dict[int, tuple[int, int, int]] = {}
+    rows = zip(
+        recording.lane,
+        recording.connection,
+        recording.connected,
+        recording.finished,
+        recording.served_by,
+        strict=True,
+    )
+    for lane, number, connected, finished, served in rows:
+        if lane == reuse and number:
+            _, last, pod = spans.get(number, (0, 0, 0))
+            spans[number] = (connected, max(last, finished), served or pod)
+    held = dict.fromkeys(instants, 0)
+    for made, last, pod in spans.values():
+        for name, at in instants.items():
+            if made <= at <= last:
+                if not pod:
+                    return None
+                held[name] += texts[pod] == name
+    return held
 
 
 def not_sent(detail: str, errno: int = 0, stage: Stage = Stage.CONNECT) -> Failure:

@@ -21,6 +21,7 @@ from lameduck.core.proof import (
     Gate,
     Proof,
     Termination,
+    agents_gate,
     booked,
     completion_gate,
     coverage_gate,
@@ -250,6 +251,9 @@ def _gates(
     ]
     if run.plan.sockets:
         gates.append(socket_gate(terminations, held_at_deletion(run.observations)))
+    agents = run.facts.details.get("senders")
+    if agents:
+        gates.append(agents_gate(agents))
     if not run.complete:
         gates.append(Gate("the record is whole", False, "the recorder died before the end", "prove again"))
     raised = [t.pod.name for t in terminations if t.pod.facts.get("raised_again")]

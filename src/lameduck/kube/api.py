@@ -18,8 +18,11 @@ from lameduck.core.errors import EnvironmentFault
 from lameduck.kube.connect import Context, client
 
 Json = dict[str, Any]
+JSON = "application/json"
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
+
+PATIENCE = 15.0
 
 PATHS = {
     "pods": "/api/v1",
@@ -73,10 +76,12 @@ class Api:
         url: str,
         body: Any = None,
         *,
-        content_type: str = "application/json",
+        content_type: str = JSON,
         params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        patience: float = PATIENCE,
     ) -> Json:
-        """One request, its answer's JSON. Raises `ApiError` and `Unreachable`."""
+        """One request, its answer's JSON, within ``patience`` seconds. Raises `ApiError` and `Unreachable`."""
         content = None if body is None else json.dumps(body).encode()
         try:
             answer = await self._client.request(
@@ -84,7 +89,8 @@ class Api:
                 url,
                 content=content,
                 params=params,
-                headers={"Content-Type": content_type} if content else None,
+                headers={**({"Content-Type": content_type} if content else {}), **(headers or {})},
+                timeout=patience,
                 extensions=self._extensions,
             )
         except (httpx2.HTTPError, ssl.SSLError, OSError) as error:
@@ -124,6 +130,17 @@ class Api:
         if answer.is_error:
             raise _error(answer.status_code, answer.content)
         return answer.text
+
+    @asynccontextmanager
+    async def pieces(self, url: str, headers: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
+        """An answer in pieces, as they come. Raises as `call` does."""
+        try:
+            async with self._client.stream("GET", url, headers=dict(headers), extensions=self._extensions) as answer:
+                if answer.is_error:
+                    raise _error(answer.status_code, await answer.aread())
+                yield answer.aiter_bytes()
+        except (httpx2.HTTPError, ssl.SSLError, OSError) as error:
+            raise self._unreachable(error) from None
 
     async def close(self) -> None:
         """Close all connections."""

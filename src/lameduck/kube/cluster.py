@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from lameduck.cluster import ClusterFacts, Dialer, Observer, PodView
-from lameduck.core.errors import EnvironmentFault
+from lameduck.cluster import ClusterFacts, Dialer, Load, Observer, PodView
+from lameduck.core.errors import EnvironmentFault, UsageError
 from lameduck.core.instants import SECOND, human
-from lameduck.core.plan import Disruption, DisruptionPlan
+from lameduck.core.plan import Disruption, DisruptionPlan, TrafficPlan
 from lameduck.core.recording import Recording
 from lameduck.core.timeline import Event, Observation
 from lameduck.kube import workload as reading
+from lameduck.kube.agents import Agents, AgentsWish
 from lameduck.kube.api import Api
 from lameduck.kube.connect import Context
 from lameduck.kube.disrupting import Disruptor
 from lameduck.kube.eyes import FIRST_SIGHT, Eyes
 from lameduck.kube.here import AnswerDialer, Way, served_by_lives
+from lameduck.kube.inside import AgentKnocker, Aim, InsideLoad
 from lameduck.kube.listeners import Listeners
 from lameduck.kube.preflight import Checked, check
 from lameduck.kube.restoring import Ledger
@@ -44,6 +48,8 @@ class Wish:
     port: str = ""
     host: str = ""
     way: Way = field(default_factory=Way)
+    agents: AgentsWish | None = None
+    """Send from inside the cluster instead."""
     knock: bool = True
     """Find out by direct connections when pods begin and cease to listen."""
 
@@ -52,15 +58,22 @@ class KubeCluster:
     """A workload on a cluster; implements `lameduck.cluster.Cluster`."""
 
     def __init__(
-        self, wish: Wish, observe: Observer, clock: Callable[[], int] = time.monotonic_ns, ledger: Ledger | None = None
+        self,
+        wish: Wish,
+        observe: Observer,
+        folder: Path,
+        clock: Callable[[], int] = time.monotonic_ns,
+        ledger: Ledger | None = None,
     ) -> None:
-        self._wish, self._observe, self._clock = wish, observe, clock
+        self._wish, self._observe, self._folder, self._clock = wish, observe, folder, clock
         self._api = Api(wish.context)
         self._ledger = ledger or Ledger()
         self._checked: Checked | None = None
         self._eyes: Eyes | None = None
-        self._listeners: Listeners | None = None
+        self._knocker: Listeners | AgentKnocker | None = None
         self._dialer: AnswerDialer | None = None
+        self._agents: Agents | None = None
+        self._inside: InsideLoad | None = None
         self._stopped = False
         self.left: list[str] = []
         """Commands for what could not be put back."""
@@ -74,12 +87,24 @@ class KubeCluster:
         """Preflight, then eyes open. Raises `UsageError` and `EnvironmentFault`."""
         wish = self._wish
         kind, times = wish.disruption.kind, wish.disruption.times
-        checked = self._checked = await check(self._api, wish.target, kind, times, service=wish.service, port=wish.port)
-        self._dialer = await wish.way.dialer(checked, self._clock, self._attribute)
-        if wish.knock and checked.shape.port and await self._routable(checked):
-            self._listeners = Listeners(checked.shape.port, self._observe, self._clock)
-        self._eyes = Eyes(self._api, checked, self._observe, self._clock, knocker=self._listeners)
-        self._dialer.name_by(self._eyes.names)
+        checked = self._checked = await check(
+            self._api,
+            wish.target,
+            kind,
+            times,
+            service=wish.service,
+            port=wish.port,
+            agents=wish.agents is not None,
+        )
+        if wish.agents is not None:
+            await self._start_agents(checked, wish.agents)
+        else:
+            self._dialer = await wish.way.dialer(checked, self._clock)
+            if wish.knock and checked.shape.port and await self._routable(checked):
+                self._knocker = Listeners(checked.shape.port, self._observe, self._clock)
+        self._eyes = Eyes(self._api, checked, self._observe, self._clock, knocker=self._knocker)
+        if self._dialer is not None:
+            self._dialer.name_by(self._eyes.names)
         await self._eyes.open()
         try:
             await self._eyes.until(
@@ -94,6 +119,21 @@ class KubeCluster:
         """How the engine reaches the Service."""
         assert self._dialer is not None
         return self._dialer
+
+    def load(self, plan: TrafficPlan, secrets: Mapping[str, str]) -> Load | None:
+        """See `lameduck.cluster.Loading`."""
+        if self._agents is None:
+            return None
+        self._inside = InsideLoad(self._agents, plan, self._aim(), secrets, self._observe, self._clock)
+        return self._inside
+
+    def facts_of_load(self) -> Mapping[str, Any]:
+        """See `lameduck.cluster.Loading`."""
+        return {"senders": self._inside.senders} if self._inside is not None else {}
+
+    def attribute(self, recording: Recording) -> None:
+        """See `lameduck.cluster.Attributing`: of pods that had the same name, which one answered."""
+        served_by_lives(recording, self._see().lives())
 
     def pods(self) -> tuple[PodView, ...]:
         """The pods as they are now, oldest first."""
@@ -125,12 +165,32 @@ class KubeCluster:
         self._stopped = True
         if self._eyes is not None:
             await self._eyes.close()
-        if self._listeners is not None:
-            await self._listeners.close()
+        if self._knocker is not None:
+            await self._knocker.close()
         if self._dialer is not None:
             self._dialer.close()
         await self._put_back()
+        if self._agents is not None:
+            await self._agents.stop()
+            self.left += self._agents.left
         await self._api.close()
+
+    # load from inside
+
+    async def _start_agents(self, checked: Checked, wish: AgentsWish) -> None:
+        if checked.service["spec"].get("clusterIP") in {None, "", "None"}:
+            name = checked.service["metadata"]["name"]
+            raise UsageError(f"the Service {name} is headless: its clients choose among its pods; --load-from URL")
+        self._agents = Agents(self._api, checked.target.namespace, wish, self._folder, self._clock)
+        await self._agents.start()
+        if self._wish.knock and checked.shape.port:
+            self._knocker = AgentKnocker(self._agents, checked.shape.port)
+
+    def _aim(self) -> Aim:
+        checked = self._need()
+        service, port = checked.service["metadata"]["name"], int(checked.port["port"])
+        name = f"{service}.{checked.target.namespace}.svc"
+        return Aim(name, port, self._wish.host or (name if port == 80 else f"{name}:{port}"))
 
     # disrupting
 
@@ -215,10 +275,10 @@ class KubeCluster:
         return False
 
     def _facts(self, checked: Checked) -> ClusterFacts:
-        wish, service = self._wish, checked.service["metadata"]["name"]
-        assert self._dialer is not None
+        wish, service, aim = self._wish, checked.service["metadata"]["name"], self._aim()
+        routes_known = self._dialer is not None and self._dialer.routes_known
         notes = list(checked.notes)
-        if not self._dialer.routes_known:
+        if not routes_known:
             notes.append("which pod a connection went to is not known here, unless its answer says so (x-served-by)")
         return ClusterFacts(
             kind="kubernetes",
@@ -228,21 +288,17 @@ class KubeCluster:
             pre_stop=checked.shape.pre_stop,
             pre_stop_delay=checked.shape.delay,
             host=wish.host or wish.way.authority or f"{service}.{checked.target.namespace}",
-            address=self._dialer.url,
+            address=self._dialer.url if self._dialer is not None else f"http://{aim.address}:{aim.port}",
             notes=tuple(notes),
             details={
                 **checked.details,
                 "context": wish.context.name,
                 "namespace": checked.target.namespace,
-                "routes_known": self._dialer.routes_known,
-                "listener_probe": self._listeners is not None,
+                "routes_known": routes_known,
+                "listener_probe": self._knocker is not None,
                 "via": wish.way.via,
             },
         )
-
-    def _attribute(self, recording: Recording) -> None:
-        """What is known only afterwards: of pods that had the same name, which one answered."""
-        served_by_lives(recording, self._see().lives())
 
     def _failed(self, number: int, why: str) -> bool:
         self._tell(Event.DISRUPTION_FAILED, number, {"why": why})

@@ -38,30 +38,21 @@ class Way:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if not host or self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
 
-    async def dialer(
-        self, checked: Checked, clock: Callable[[], int], after: Callable[[Recording], None]
-    ) -> AnswerDialer:
+    async def dialer(self, checked: Checked, clock: Callable[[], int]) -> AnswerDialer:
         """The dialer, once something answers there. Raises `UsageError` and `EnvironmentFault`."""
         if not self.host:
-            return await _to_service(checked, clock, after)
+            return await _to_service(checked, clock)
         addresses = await _resolve(self.host, self.port)
         await reachable(addresses[0])
-        return HopDialer(addresses, f"{'https' if self.secure else 'http'}://{self.authority}", after)
+        return HopDialer(addresses, f"{'https' if self.secure else 'http'}://{self.authority}")
 
 
 class AnswerDialer:
     """Dials fixed addresses in turn. `routes_known`: the kernel tells which pod each attempt went to."""
 
-    def __init__(
-        self,
-        addresses: Sequence[Address],
-        url: str,
-        after: Callable[[Recording], None],
-        conntrack: Conntrack | None = None,
-        names: Mapping[str, str] | None = None,
-    ) -> None:
-        self._turn, self._after, self._conntrack = cycle(addresses), after, conntrack
-        self._names = names
+    def __init__(self, addresses: Sequence[Address], url: str, conntrack: Conntrack | None = None) -> None:
+        self._turn, self._conntrack = cycle(addresses), conntrack
+        self._names: Mapping[str, str] = {}
         self.url = url
         self.routes_known = conntrack is not None
 
@@ -77,8 +68,7 @@ class AnswerDialer:
     def attribute(self, recording: Recording) -> None:
         """See `lameduck.cluster.Attributing`."""
         if self._conntrack is not None:
-            self._conntrack.attribute(recording, self._names or {})
-        self._after(recording)
+            self._conntrack.attribute(recording, self._names)
 
     def close(self) -> None:
         """Listen to the kernel no more. Safe to call twice."""
@@ -94,7 +84,7 @@ class HopDialer(AnswerDialer):
         return
 
 
-async def _to_service(checked: Checked, clock: Callable[[], int], after: Callable[[Recording], None]) -> AnswerDialer:
+async def _to_service(checked: Checked, clock: Callable[[], int]) -> AnswerDialer:
     name, ip = checked.service["metadata"]["name"], str(checked.service["spec"].get("clusterIP") or "None")
     port = int(checked.port["port"])
     if ip == "None":
@@ -112,7 +102,7 @@ async def _to_service(checked: Checked, clock: Callable[[], int], after: Callabl
     if conntrack is not None and not conntrack.start():
         conntrack = None
     host = f"[{ip}]" if ":" in ip else ip
-    return AnswerDialer([address], f"http://{host}:{port}", after, conntrack)
+    return AnswerDialer([address], f"http://{host}:{port}", conntrack)
 
 
 async def _resolve(host: str, port: int) -> list[Address]:

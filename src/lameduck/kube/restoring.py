@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lameduck.core.errors import LameduckError
-from lameduck.kube.api import MERGE, Api, ApiError, Json, path
+from lameduck.kube.api import JSON, MERGE, Api, ApiError, Json, path
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Debt:
     patch: Json
     command: str
     """What a person would type."""
+    method: str = "PATCH"
 
 
 def replicas_debt(api: Api, resource: str, namespace: str, name: str, count: int) -> Debt:
@@ -54,6 +55,19 @@ def cordon_debt(api: Api, node: str) -> Debt:
     )
 
 
+def job_debt(api: Api, namespace: str, name: str) -> Debt:
+    """A Job that must go, with its pods."""
+    return Debt(
+        api.context.kubeconfig,
+        api.context.name,
+        namespace,
+        path("jobs", namespace, name),
+        {"propagationPolicy": "Background"},
+        f"kubectl --context {api.context.name} -n {namespace} delete job/{name}",
+        "DELETE",
+    )
+
+
 def folder() -> Path:
     """Where notes are kept: ``$XDG_STATE_HOME/lameduck/restore``."""
     state = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
@@ -77,7 +91,9 @@ class Ledger:
         left: list[Debt] = []
         for debt in reversed(self.debts):
             try:
-                await api.call("PATCH", debt.url, debt.patch, content_type=MERGE)
+                await api.call(
+                    debt.method, debt.url, debt.patch, content_type=JSON if debt.method == "DELETE" else MERGE
+                )
             except ApiError as error:
                 if error.status != 404:  # what is gone needs nothing
                     left.append(debt)
