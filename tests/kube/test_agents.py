@@ -203,10 +203,12 @@ def test_the_records_of_two_agents_with_other_clocks_become_one_on_ours(
     assert {recording.exchange(row).lane for row in range(len(recording))} == {Lane.NEW, Lane.REUSE}
     first, second = load.senders
     assert (first["first"], first["last"], second["last"]) == (0, second["first"], len(recording))
-    assert all(each["whole"] and each["clock_error"] < 20 * MILLISECOND for each in load.senders)
-    starts = sorted(recording.intended_start)
-    gaps = [b - a for a, b in itertools.pairwise(starts)]
-    assert sum(3 * MILLISECOND < gap < 7 * MILLISECOND for gap in gaps) > 0.9 * len(gaps)  # 200 a second, in turns
+    assert all(each["whole"] and each["clock_error"] < 500 * MILLISECOND for each in load.senders)  # a busy machine
+    parts = [recording.intended_start[each["first"] : each["last"]] for each in load.senders]
+    steps = [b - a for part in parts for a, b in itertools.pairwise(part)]
+    assert all(abs(step - 10 * MILLISECOND) < MILLISECOND for step in steps)  # 200 a second, in turns
+    apart = abs(parts[1][0] - parts[0][0] - 5 * MILLISECOND)
+    assert apart <= first["clock_error"] + second["clock_error"]
     numbers = [set(recording.connection[each["first"] : each["last"]]) - {0} for each in load.senders]
     assert not numbers[0] & numbers[1]
 

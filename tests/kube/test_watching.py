@@ -37,6 +37,11 @@ class Story:
             for each in self.told
         ]
 
+    @property
+    def lasting(self) -> list[str]:
+        """The lines without resumed gaps, of which a busy machine makes more than one."""
+        return [line for line in self.lines if line != "gap, resumed"]
+
     async def until(self, line: str, times: int = 1) -> None:
         async with asyncio.timeout(10):
             while self.lines.count(line) < times:
@@ -128,7 +133,7 @@ def test_a_version_that_is_too_old_means_a_new_list_and_what_went_meanwhile_is_t
         server.oldest += 1
         server.put("MODIFIED", "a")
         await story.until("LISTED c")
-        assert story.lines[2:] == ["gap, listed again", "DELETED b", "LISTED a", "LISTED c"]
+        assert story.lasting[2:] == ["gap, listed again", "DELETED b", "LISTED a", "LISTED c"]
 
     told(test)
 
@@ -142,7 +147,7 @@ def test_a_pod_replaced_under_the_same_name_while_we_were_blind_is_told_as_delet
         server.put("ADDED", "a", uid="another")
         server.forget()
         await story.until("LISTED a", times=2)
-        assert story.lines == ["LISTED a", "gap, listed again", "DELETED a", "LISTED a"]
+        assert story.lasting == ["LISTED a", "gap, listed again", "DELETED a", "LISTED a"]
 
     told(test)
 

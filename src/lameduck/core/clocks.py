@@ -52,10 +52,11 @@ class Clock:
     error: int
 
     def offset_at(self, ours: int) -> int:
-        """Theirs minus ours at one of our instants."""
+        """Theirs minus ours at one of our instants; before the first and after the last as it was then."""
         if self.end <= self.start:
             return self.offset
-        return self.offset + (self.later - self.offset) * (ours - self.start) // (self.end - self.start)
+        inside = min(max(ours, self.start), self.end)
+        return self.offset + (self.later - self.offset) * (inside - self.start) // (self.end - self.start)
 
     def theirs(self, ours: int) -> int:
         """Our instant on their clock."""
