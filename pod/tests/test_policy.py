@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from signal import SIGCHLD, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGUSR1
 
 import pytest
@@ -226,6 +227,21 @@ MESSAGES = {
             "SIGTERM from outside the container: lame duck for 19 s; the command still serves",
             "SIGTERM sent to the command after 19 s: the delay of 25 s was cut to 19 s by the grace period",
         ],
+    ),
+    "an image's own STOPSIGNAL that nobody said": (
+        Plan(most=20 * SECOND),
+        [BORN, (1, Signalled(number=signal.SIGWINCH))],
+        [
+            (
+                "SIGWINCH passed on at once: if it is the image's STOPSIGNAL, say --stop-signal WINCH, "
+                "or nothing waits for traffic"
+            )
+        ],
+    ),
+    "the same by a process inside, or with nothing to wait for": (
+        Plan(),
+        [BORN, (1, Signalled(number=SIGQUIT))],
+        ["SIGQUIT passed on"],
     ),
     "died by itself": (
         Plan(),

@@ -27,6 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+OUTSIDE = "outside the container"
 LAST_WORD = SECOND
 """How long the kernel gets to end what was killed before we go without it."""
 
@@ -99,7 +100,7 @@ class Signalled(Record):
     """A signal came. `sender` in words: ``outside the container``, ``pid 12 (sh)``."""
 
     number: int
-    sender: str = "outside the container"
+    sender: str = OUTSIDE
 
 
 class Started(Record):
@@ -259,8 +260,12 @@ def _signalled(plan: Plan, state: State, event: Signalled, now: int) -> tuple[St
         "sent": signals.name(sent) if sent else None,
         "sender": event.sender,
     }
+    unheard = bool(plan.wait) and number in signals.STOPS and event.sender == OUTSIDE and state.phase == "running"
+    if unheard:
+        word = signals.name(number).removeprefix("SIG")
+        message += f" at once: if it is the image's STOPSIGNAL, say --stop-signal {word}, or nothing waits for traffic"
     note = Note(event="signal", message=message, facts=facts)
-    if sent == number in signals.CHATTER:
+    if sent == number in signals.CHATTER and not unheard:
         return state, [Send(number=sent)]
     return state, [Send(number=sent), note] if sent else [note]
 

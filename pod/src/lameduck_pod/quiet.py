@@ -73,7 +73,7 @@ class State(Record):
     start: int
     last: int
     """The last client activity."""
-    why: str = "no traffic seen"
+    why: str = "no client's byte since the drain began"
     """What that was."""
     moved: int
     """The last time a connection came, or a client's went."""

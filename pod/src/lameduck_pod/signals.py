@@ -21,6 +21,8 @@ KEPT = frozenset(signal.valid_signals()) - FAULTS - {signal.SIGKILL, signal.SIGS
 """Blocked and taken by us."""
 OURS = frozenset((signal.SIGCHLD, signal.SIGTTIN, signal.SIGTTOU))
 """Taken, and never passed on: they are about us."""
+STOPS = frozenset((signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGWINCH, signal.SIGRTMIN + 3))
+"""What images say as STOPSIGNAL when it is not TERM: the container runtime then sends that one."""
 CHATTER = frozenset((signal.SIGWINCH, signal.SIGCONT, signal.SIGTSTP))
 """A terminal's small talk: passed on without a word."""
 

@@ -187,4 +187,4 @@ class Supervisor:
 def _sender(code: int, pid: int) -> str:
     if code > 0:
         return "the terminal or the kernel"
-    return f"pid {pid} ({processes.name(pid)})" if pid else "outside the container"
+    return f"pid {pid} ({processes.name(pid)})" if pid else policy.OUTSIDE

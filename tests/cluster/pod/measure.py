@@ -84,6 +84,16 @@ class Watch:
                     heard = heard[end:].lstrip()
                     self._take(event, now)
 
+    def wait(self, most: float = 120) -> None:
+        """Until the Deployment is whole and whatever was deleted is gone. The watch knows; asking again and again
+        would be load."""
+        kubectl("rollout", "status", "deployment/web", f"--timeout={most:.0f}s")
+        end = time.monotonic() + most
+        while self.deleted.keys() - self.gone.keys():
+            if time.monotonic() > end:
+                raise SystemExit("the rollout does not settle")
+            time.sleep(0.02)
+
     def _take(self, event: dict[str, Any], now: int) -> None:
         about = event["object"]["metadata"]
         if "deletionTimestamp" in about:
@@ -120,12 +130,12 @@ def disrupt(row: dict[str, Any], number: int, watch: Watch) -> float:
     if row.get("node"):
         node = f"node-{2 - number % 2}"
         kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--pod-selector=app=web")
-        settled()
+        watch.wait()
         kubectl("uncordon", node)
     else:
         with held(row.get("hold", 0), watch):
             kubectl("rollout", "restart", "deployment/web")
-            settled()
+            watch.wait()
     return time.monotonic() - start
 
 

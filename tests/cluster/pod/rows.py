@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 NAMESPACE, TOKEN = "pod-measure", "0123456789abcdef"
-PYTHON, JAVA, DRAIN = "pod-measure:1", "pod-light4j:1", "lameduck-pod:measure"
+PYTHON, JAVA, DRAIN = "pod-measure:1", "pod-light4j:2", "lameduck-pod:measure"
 POD = ["python3", "-IS", "/lameduck-pod.pyz"]
 QUIET = ["--port", "8080", "--grace", "40"]
 SAFE = {
@@ -71,7 +71,7 @@ def deployment(name: str) -> dict[str, Any]:
     """The Deployment of a row: 3 replicas, a readiness probe each second on the serving port, a grace of 40 s."""
     row = parts(name)
     java = row.get("java", False)
-    app = ["/light4j/start.sh"] if java else ["python3", "-S", "/app.py"]
+    app = ["bash", "/srv/start.sh"] if java else ["python3", "-S", "/app.py"]
     run = row.get("run", [] if java else None)
     env = [{"name": "LAYER", "value": "1" if row.get("layer") else "0"}]
     env += [{"name": "SLOW_EVERY", "value": str(row.get("slow", 0))}]
