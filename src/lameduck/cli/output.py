@@ -15,6 +15,16 @@ def write_json(data: dict[str, Any], where: str) -> None:
     write(json.dumps(data, indent=2, ensure_ascii=False) + "\n", where)
 
 
+def write_as(data: dict[str, Any], form: str) -> None:
+    """Write to standard output as ``json`` or ``yaml``. Raises `EnvironmentFault` where that fails."""
+    if form == "json":
+        write_json(data, "-")
+        return
+    import yaml
+
+    write(yaml.safe_dump(json.loads(json.dumps(data)), sort_keys=False, allow_unicode=True), "-")
+
+
 def write(result: str | bytes, where: str | Path) -> None:
     """Write text (UTF-8, line ends as they are) or bytes to a file, or to standard output for ``-``.
 

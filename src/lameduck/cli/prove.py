@@ -50,6 +50,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     prove_kube.configure(parser)
     output = parser.add_argument_group("output")
     output.add_argument("--json", metavar="FILE", help="write the proof as JSON; - is standard output")
+    output.add_argument(
+        "-o", "--output", choices=("json", "yaml"), help="the proof on standard output, as kubectl prints objects"
+    )
     output.add_argument("--run-dir", type=Path, metavar="DIR", help="keep the run there")
     output.add_argument("--quiet", action="store_true", help="no progress, only the result")
 
@@ -216,12 +219,17 @@ def show(proof: Proof, arguments: argparse.Namespace) -> None:
 
     from lameduck.report.terminal import screen
 
-    to_stdout = arguments.json == "-"
+    printed = getattr(arguments, "output", None)
+    to_stdout = arguments.json == "-" or printed is not None
     Console(stderr=to_stdout, highlight=False).print(screen(proof))
     if arguments.json:
         from lameduck.cli.output import write_json
 
         write_json(proof.as_dict(), arguments.json)
+    if printed is not None and arguments.json != "-":
+        from lameduck.cli.output import write_as
+
+        write_as(proof.as_dict(), printed)
 
 
 def exit_code(proof: Proof, max_failures: int) -> int:

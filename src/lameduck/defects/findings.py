@@ -19,6 +19,7 @@ from lameduck.core.timeline import Milestone, PodHistory
 from lameduck.defects import defect, module
 from lameduck.defects.diagnose import Cause, diagnose, of_kill
 from lameduck.defects.evidence import Evidence
+from lameduck.defects.livefix import against
 
 DRAIN_AS_WELL = {
     "LD803": ", with a server that finishes what it has in hand",
@@ -125,6 +126,7 @@ def proof_facts(evidence: Evidence, cases: Sequence[Joined] = ()) -> dict[str, A
     slowest = max((pod_drain(pod) for pod in evidence.pods.values()), default=0)
     grace = max(evidence.facts.get("grace", 30 * SECOND) // SECOND, pre_stop + -(-slowest // SECOND) + 10)
     facts: dict[str, Any] = {"pre_stop_seconds": pre_stop, "grace_seconds": grace}
+    facts |= {key: evidence.facts[key] for key in ("manifest", "container", "server_version") if key in evidence.facts}
     if evidence.lag.maximum is not None:
         facts["lag_ms"] = evidence.lag.maximum / 1e6
     for case in cases:
@@ -148,7 +150,7 @@ def fix_for(code: str, facts: Mapping[str, Any]) -> Fix | None:
     if fix is None and code in DRAIN_AS_WELL:
         window: Fix = module("LD101").proof_fix(facts)
         fix = replace(window, title=f"{window.title}{DRAIN_AS_WELL[code]}")
-    return fix
+    return None if fix is None else against(fix, facts)
 
 
 def of_survivors(evidence: Evidence, failures: Sequence[Finding]) -> list[Finding]:

@@ -31,6 +31,7 @@ PATHS = {
     "configmaps": "/api/v1",
     "persistentvolumeclaims": "/api/v1",
     "nodes": "/api/v1",
+    "namespaces": "/api/v1",
     "endpointslices": "/apis/discovery.k8s.io/v1",
     "deployments": "/apis/apps/v1",
     "statefulsets": "/apis/apps/v1",

@@ -27,6 +27,7 @@ from lameduck.kube.disrupting import Disruptor
 from lameduck.kube.eyes import FIRST_SIGHT, Eyes
 from lameduck.kube.here import AnswerDialer, Way, served_by_lives
 from lameduck.kube.inside import AgentKnocker, Aim, InsideLoad
+from lameduck.kube.journals import Journals
 from lameduck.kube.listeners import Listeners
 from lameduck.kube.preflight import Checked, check
 from lameduck.kube.restoring import Ledger
@@ -72,6 +73,7 @@ class KubeCluster:
         self._eyes: Eyes | None = None
         self._knocker: Listeners | AgentKnocker | None = None
         self._dialer: AnswerDialer | None = None
+        self._journals: Journals | None = None
         self._agents: Agents | None = None
         self._inside: InsideLoad | None = None
         self._stopped = False
@@ -102,7 +104,15 @@ class KubeCluster:
             self._dialer = await wish.way.dialer(checked, self._clock)
             if wish.knock and checked.shape.port and await self._routable(checked):
                 self._knocker = Listeners(checked.shape.port, self._observe, self._clock)
-        self._eyes = Eyes(self._api, checked, self._observe, self._clock, knocker=self._knocker)
+        self._journals = Journals(self._api, checked.target.namespace, checked.shape.container, self._clock)
+        self._eyes = Eyes(
+            self._api,
+            checked,
+            self._observe,
+            self._clock,
+            knocker=self._knocker,
+            follow=self._journals.follow if await self._journals.begin(checked.pods) else None,
+        )
         if self._dialer is not None:
             self._dialer.name_by(self._eyes.names)
         await self._eyes.open()
@@ -132,8 +142,16 @@ class KubeCluster:
         return {"senders": self._inside.senders} if self._inside is not None else {}
 
     def attribute(self, recording: Recording) -> None:
-        """See `lameduck.cluster.Attributing`: of pods that had the same name, which one answered."""
+        """See `lameduck.cluster.Attributing`: of pods that had the same name, which one answered; and the journals."""
         served_by_lives(recording, self._see().lives())
+        if self._journals is not None:
+            for seen in self._journals.observations(self._clocks_of_nodes()):
+                self._observe(seen)
+
+    def _clocks_of_nodes(self) -> dict[str, Callable[[int], int]]:
+        """The clocks of the nodes that have an agent."""
+        agents = self._agents.all if self._agents is not None else []
+        return {each.node: each.clock.ours for each in agents if each.asked}
 
     def pods(self) -> tuple[PodView, ...]:
         """The pods as they are now, oldest first."""
@@ -167,6 +185,8 @@ class KubeCluster:
             await self._eyes.close()
         if self._knocker is not None:
             await self._knocker.close()
+        if self._journals is not None:
+            await self._journals.close()
         if self._dialer is not None:
             self._dialer.close()
         await self._put_back()

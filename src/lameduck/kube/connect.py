@@ -73,6 +73,12 @@ def find_context(kubeconfig: str = "", context: str = "", namespace: str = "") -
     )
 
 
+def contexts(kubeconfig: str = "") -> list[str]:
+    """The names of a kubeconfig's contexts; none in a pod. Raises `UsageError`."""
+    file = _file(kubeconfig)
+    return [] if file is None else [str(each.get("name")) for each in _raw(file).get("contexts") or []]
+
+
 def client(context: Context) -> httpx2.AsyncClient:
     """An HTTP client with the context's server, trust and credentials. Raises `EnvironmentFault`."""
     user = context.config.user
@@ -160,4 +166,4 @@ def _cluster(file: Path, name: str) -> dict[str, Any]:
 
 
 def _contexts(file: Path) -> str:
-    return ", ".join(str(each.get("name")) for each in _raw(file).get("contexts") or []) or "none"
+    return ", ".join(contexts(str(file))) or "none"

@@ -52,12 +52,12 @@ class Eyes:
         clock: Callable[[], int],
         *,
         knocker: Knocker | None = None,
-        follow: Callable[[str, str], None] | None = None,
+        follow: Callable[[Json, str], None] | None = None,
     ) -> None:
         self._api, self._checked, self._observe, self._clock = api, checked, observe, clock
         self._knocker = knocker
         self._follow = follow
-        """Called with (pod, subject) once a pod's container runs: its log can be read."""
+        """Called with a pod and its subject once its container runs: its log can be read."""
         self._sight = Sight(checked.shape)
         self._pods: dict[str, Json] = {}
         self._since: dict[str, int] = {}
@@ -225,7 +225,7 @@ class Eyes:
         if self._follow is not None and any(
             "running" in each.get("state", {}) for each in status.get("containerStatuses") or ()
         ):
-            self._follow(name, subject)
+            self._follow(seen.object, subject)
 
     def _subject(self, pod: Json) -> str:
         return self._sight.subject(pod["metadata"]["name"])

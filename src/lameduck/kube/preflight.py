@@ -7,15 +7,19 @@ understand the result is a note.
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+
+import yaml
 
 from lameduck.core.errors import EnvironmentFault, UsageError
 from lameduck.core.plan import Disruption
 from lameduck.kube import workload as reading
 from lameduck.kube.api import Api, ApiError, Json
 from lameduck.kube.connect import Context
+from lameduck.kube.reading import KINDS, written
 from lameduck.kube.sight import is_ready
 from lameduck.kube.workload import ANNOTATION, PodShape, Target
 
@@ -109,6 +113,8 @@ class Checked:
     version: str
     notes: tuple[str, ...] = ()
     missing: tuple[Right, ...] = ()
+    pods: tuple[Json, ...] = ()
+    """The pods as they were found."""
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -142,12 +148,12 @@ async def check(
     wanted = reading.replicas(workload, target.resource)
     selector = reading.selector_text(workload["spec"]["selector"])
     fits(workload, target, disruption)
-    await _healthy(api, target, selector, wanted)
+    pods = await _healthy(api, target, selector, wanted)
     notes = [*_notes(workload, target, disruption, times), *_service_notes(found, shape)]
     notes += await _neighbours(api, target, labels, disruption)
     notes += [f"not allowed, so not done: {right}" for right in missing]
     return Checked(
-        target, workload, found, its_port, shape, selector, wanted, version, tuple(notes), tuple(missing),
+        target, workload, found, its_port, shape, selector, wanted, version, tuple(notes), tuple(missing), pods,
         {
             "strategy": reading.strategy(workload, target.resource),
             "server_version": version,
@@ -155,8 +161,20 @@ async def check(
             "service_port": its_port["port"],
             "readiness": shape.has_readiness,
             "container": shape.container,
+            "manifest": manifest(workload, target),
         },
     )  # fmt: skip
+
+
+def manifest(workload: Json, target: Target) -> str:
+    """The workload as YAML that a fix can be made against. Environments' values are left out: they may be secrets."""
+    kind, version = KINDS[target.resource]
+    shown = written(copy.deepcopy(workload), kind, version)
+    pod = shown["spec"]["template"]["spec"]
+    for each in (*(pod.get("containers") or ()), *(pod.get("initContainers") or ())):
+        each.pop("env", None)
+    shown["metadata"].pop("annotations", None)
+    return str(yaml.safe_dump(shown, sort_keys=False))
 
 
 def fits(workload: Json, target: Target, disruption: Disruption) -> None:
@@ -220,7 +238,7 @@ async def _workload(api: Api, target: Target) -> Json:
     raise UsageError(f"no {target.kind} '{target.name}' in namespace {target.namespace}; there: {names}")
 
 
-async def _healthy(api: Api, target: Target, selector: str, wanted: int) -> None:
+async def _healthy(api: Api, target: Target, selector: str, wanted: int) -> tuple[Json, ...]:
     if not wanted:
         raise UsageError(f"{target} has no replicas: nothing serves")
     pods = (await api.get("pods", target.namespace, labelSelector=selector)).get("items", [])
@@ -232,6 +250,7 @@ async def _healthy(api: Api, target: Target, selector: str, wanted: int) -> None
             f"{target} is not settled: {well} of {wanted} pods ready{leaving}. Wait for it: "
             f"kubectl rollout status {target} -n {target.namespace}"
         )
+    return tuple(pods)
 
 
 def _notes(workload: Json, target: Target, disruption: Disruption, times: int) -> Iterable[str]:

@@ -54,7 +54,7 @@ async def declared(context: Context, everywhere: bool = False) -> Declared:
                     raise
                 found.refused.append(f"{resource}: {error.reason or error.message}")
                 continue
-            found.objects += [_written(one, kind, version) for one in items if not _owned(one)]
+            found.objects += [written(one, kind, version) for one in items if not _owned(one)]
     finally:
         await api.close()
     if len(found.refused) == len(KINDS):
@@ -68,7 +68,8 @@ def _owned(one: dict[str, Any]) -> bool:
     return bool(meta.get("ownerReferences")) or meta.get("name") in {"kube-root-ca.crt", "kubernetes"}
 
 
-def _written(one: dict[str, Any], kind: str, version: str) -> dict[str, Any]:
+def written(one: dict[str, Any], kind: str, version: str) -> dict[str, Any]:
+    """An object as somebody could have written it: without its status and what the API server says about it."""
     meta = {key: value for key, value in (one.get("metadata") or {}).items() if key in _OURS}
     if annotations := {key: value for key, value in (meta.pop("annotations", None) or {}).items() if key not in _NOISE}:
         meta["annotations"] = annotations
