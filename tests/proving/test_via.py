@@ -9,10 +9,13 @@ import pytest
 from tests.proving.brisk import BACKLOG, BRISK, causes, proved, zoo
 
 from lameduck.core.exchange import Lane
-from lameduck.core.instants import SECOND
+from lameduck.core.instants import MILLISECOND, SECOND
 from lameduck.core.path import Kind, Via
 from lameduck.core.plan import RequestShape
 from lameduck.core.proof import Verdict
+from lameduck.core.simulation import App
+from lameduck.local.predicting import predict
+from lameduck.local.spec import LocalSpec
 
 pytestmark = [pytest.mark.rollout, pytest.mark.timeout(120)]
 
@@ -30,6 +33,10 @@ def test_c73_a_slow_load_balancer_asks_for_a_pre_stop_of_its_own(tmp_path: Path)
     assert bare.lag.maximum == pytest.approx(4 * SECOND, abs=SECOND // 10)
     assert bare.suggested_pre_stop == 5
     assert bare.arithmetic.startswith("preStop 5 s: lag ")
+    predicted = predict(LocalSpec(command=("server",), replicas=2), App(), [slow["via"]], rollouts=5)
+    (way,) = predicted.ways
+    assert way.lag[1] == pytest.approx(bare.lag.maximum, abs=SECOND // 10)
+    assert (way.minimal_pre_stop, way.suggested_pre_stop) == (5, bare.suggested_pre_stop)
     short = proved(tmp_path / "b", *zoo("drains"), **slow, pre_stop_sleep=2)
     assert (short.verdict, causes(short) - BACKLOG) == (Verdict.FAILED, {("LD109", "LD901")})
     mended = proved(tmp_path / "c", *zoo("drains"), **slow, pre_stop_sleep=5)
@@ -40,9 +47,8 @@ INGRESS = {"via": Via(Kind.INGRESS)}
 
 
 def test_behind_an_ingress_a_refusal_is_a_502_and_silence_a_time_out_both_for_want_of_a_delay(tmp_path: Path) -> None:
-    slow_start = replace(
-        BRISK, start=(800, 800, 800)
-    )  # by the first new pod the throttle is over, for the next it is not
+    # By the first new pod the throttle is over; for the second one it is not.
+    slow_start = replace(BRISK, start=(800, 800, 800))
     bare = proved(tmp_path / "a", *zoo("exits"), **INGRESS, timings=slow_start)
     assert bare.verdict is Verdict.FAILED
     assert causes(bare) - CUT == {("LD101", "LD901"), ("LD101", "LD907")}
@@ -51,6 +57,11 @@ def test_behind_an_ingress_a_refusal_is_a_502_and_silence_a_time_out_both_for_wa
     assert bare.lag.maximum is not None
     assert SECOND < bare.lag.maximum < 2.3 * SECOND  # the throttle's 2 s, not kube-proxy's one
     assert bare.suggested_pre_stop == 4
+    asked = {"command": ("server",), "replicas": 2, "timings": slow_start}
+    (way,) = predict(LocalSpec(**asked), App(starts=50 * MILLISECOND, stops=0), [INGRESS["via"]], rollouts=5).ways
+    assert way.lag[1] == pytest.approx(bare.lag.maximum, abs=SECOND // 4)
+    assert (way.minimal_pre_stop in {2, 3}, way.suggested_pre_stop) == (True, bare.suggested_pre_stop)
+    assert bare.failed / 2 <= way.missed[0] / SECOND * 150 <= bare.failed * 2
     mended = proved(tmp_path / "b", *zoo("drains"), **INGRESS, timings=slow_start, pre_stop_sleep=4)
     assert (mended.verdict, mended.failed) == (Verdict.PROVEN, 0)
     assert next(gate for gate in mended.gates if gate.name == "every termination was under load").held

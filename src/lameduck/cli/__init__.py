@@ -25,6 +25,7 @@ COMMANDS = {
     "explain": "the page of one rule",
     "inject": "manifests in, manifests with the complete safe set out",
     "prove": "load + rollouts + observation: the verdict, its findings, the report",
+    "simulate": "predict a rollout in virtual time: the lag of each way, and the preStop that it asks for",
     "demo": "the prediction service's story, act by act, from failing to proven",
     "score": "the report card of one server's shutdown, without any cluster",
     "restore": "put back replicas and cordons that an interrupted proof left behind",

@@ -48,7 +48,7 @@ class LocalCluster:
         self._rng = random.Random(spec.seed)
         self._pods: dict[str, KubeletPod] = {}
         self._dead: dict[str, KubeletPod] = {}
-        self._workload = _workload(spec)
+        self._workload = workload_of(spec)
         self._wait: asyncio.Future[bool] | None = None
         self._handles: set[asyncio.TimerHandle] = set()
         self._tick: asyncio.TimerHandle | None = None
@@ -345,7 +345,8 @@ class LocalCluster:
         )
 
 
-def _workload(spec: LocalSpec) -> workloads.Workload:
+def workload_of(spec: LocalSpec) -> workloads.Workload:
+    """The controller's state before anything exists."""
     if spec.kind == "StatefulSet":
         return StatefulSet(spec.name, spec.replicas, spec.strategy(), spec.parallel, spec.partition)
     return rolling.Deployment(spec.name, spec.replicas, spec.strategy(), spec.seed)

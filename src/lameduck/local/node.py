@@ -54,6 +54,7 @@ class NodeTable:
         self._choice = random.Random(seed)  # of its own: the load's pace must not change the pods' delays
         self._timer = Timer(clock, lambda: self.feed(endpoints.Tick()))
         self._table: tuple[Backend, ...] = ()
+        self._fallback = False
         self.on_change: list[Callable[[], None]] = []
         """Called after a table came into force."""
 
@@ -75,9 +76,11 @@ class NodeTable:
         self._state, effects = path.step(self._state, event, self._clock())
         for effect in effects:
             found = (self._backend(pod) for pod in effect.pods)
-            before, self._table = self._table, tuple(backend for backend in found if backend is not None)
-            if before != self._table:
-                detail = {"pods": self.pods, "fallback": path.in_last_resort(self._state)}
+            before = self._table, self._fallback
+            self._table = tuple(backend for backend in found if backend is not None)
+            self._fallback = path.in_last_resort(self._state)
+            if before != (self._table, self._fallback):
+                detail = {"pods": self.pods, "fallback": self._fallback}
                 self._observe(Observation(self._clock(), Event.ROUTES_CHANGED, "node", source="local", detail=detail))
         self._timer.set(path.due(self._state))
         if effects:
