@@ -3,6 +3,7 @@
     .venv/bin/python bench/layer_table.py                 all of them (about an hour), and the page
     .venv/bin/python bench/layer_table.py ask uvicorn     only these; kept in bench/layer_table.json
     .venv/bin/python bench/layer_table.py page            only write the page, from what was kept
+    .venv/bin/python bench/layer_table.py readiness       a single replica with readiness=keep and fail: prints it
 
 300 requests a second, half on new and half on kept-alive connections, one in a hundred takes a second; 2 rollouts of
 3 replicas. "Inside" is proven three times: one claim, three chances to break it.
@@ -14,6 +15,7 @@ import datetime
 import json
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,25 +39,23 @@ TRIES = 3
 """An inconclusive proof (the machine was too busy) is asked again, so often."""
 
 
-def proof_of(name: str, way: str) -> Proof:
-    """One proof."""
-    layer, sleep = WAYS[way]
+def proof_of(name: str, *, layer: bool, env: Mapping[str, str] | None = None, **fields: Any) -> Proof:
+    """One proof of a server, with or without the layer; `fields` are `LocalSpec`'s."""
     host = "0.0.0.0"
     spec = LocalSpec(
         command=tuple(word.replace("{port}", str(PORT)) for word in servers.words(name, host)),
         port=PORT,
-        ready_path="/fast",
-        pre_stop_sleep=sleep,
-        env=servers.environment(layer=layer, host=host),
+        env={**servers.environment(layer=layer, host=host), **(env or {})},
+        **fields,
     )
     shapes = (RequestShape(path="/fast", weight=1 - SLOW_SHARE), RequestShape(path="/slow", weight=SLOW_SHARE))
     plan = Plan(TrafficPlan(rate=RATE, requests=shapes, duration=2 * SECOND), DisruptionPlan(times=2))
-
-    def cluster(observe: Any, folder: Path) -> LocalCluster:
-        return LocalCluster(replace(spec, run_dir=folder), observe)
-
-    with tempfile.TemporaryDirectory() as folder:
-        return prove(cluster, plan, run_dir=Path(folder) / "run")
+    with tempfile.TemporaryDirectory() as kept:
+        return prove(
+            lambda observe, folder: LocalCluster(replace(spec, run_dir=folder), observe),
+            plan,
+            run_dir=Path(kept) / "run",
+        )
 
 
 def ask(names: list[str]) -> None:
@@ -71,7 +71,8 @@ def ask(names: list[str]) -> None:
 
 def _asked(name: str, way: str) -> dict[str, Any]:
     for _ in range(TRIES):
-        proof = proof_of(name, way)
+        layer, sleep = WAYS[way]
+        proof = proof_of(name, layer=layer, ready_path="/fast", pre_stop_sleep=sleep)
         said = {
             "verdict": proof.verdict.value,
             "lost": proof.failed,
@@ -84,6 +85,17 @@ def _asked(name: str, way: str) -> dict[str, Any]:
         if proof.verdict.value != "INCONCLUSIVE":
             break
     return said
+
+
+def readiness() -> None:
+    """A single replica that is replaced in place (truth row i), three times each."""
+    for said in ("keep", "fail"):
+        for _ in range(3):
+            env = {"LAMEDUCK_READINESS": said, "LAMEDUCK_READINESS_PATH": "/ready", "LAMEDUCK_LEAST": "8"}
+            place = {"replicas": 1, "max_surge": 0, "max_unavailable": 1, "ready_path": "/ready"}
+            proof = proof_of("uvicorn", layer=True, env=env, **place)
+            kinds = dict(proof.failures_by_kind)
+            print(f"{said}: {proof.verdict.value} {proof.failed} of {proof.requests} lost {kinds}", flush=True)
 
 
 def page() -> None:
@@ -120,6 +132,8 @@ if __name__ == "__main__":
             page()
         case ["page"]:
             page()
+        case ["readiness"]:
+            readiness()
         case ["ask", *names]:
             ask(names)
         case _:
