@@ -112,10 +112,18 @@ class Server:
         words = [*(below or []), str(BIN / command[0]), *[w.replace("{port}", str(port)) for w in command[1:]]]
         clean = {k: v for k, v in os.environ.items() if not k.startswith("LAMEDUCK_")}
         path = os.pathsep.join([str(APPS), str(ROOT / "pod/src")])
+        alone = {"LAMEDUCK_POD": f"test-{port}"}  # else it hears what drains in other tests on this machine
         self.process = subprocess.Popen(
             words,
             cwd=APPS,
-            env={**clean, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "LAMEDUCK_JOURNAL": "json", **env},
+            env={
+                **clean,
+                **alone,
+                "PYTHONPATH": path,
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "LAMEDUCK_JOURNAL": "json",
+                **env,
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
