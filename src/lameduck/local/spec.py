@@ -145,6 +145,10 @@ class LocalSpec:
     share_processes: bool = False
     """``shareProcessNamespace``."""
     publish_not_ready: bool = False
+    headless: bool = False
+    """Clients resolve the Service's name to the pods themselves."""
+    resolve: Literal["once", "always"] = "always"
+    """When such a client asks the DNS."""
     budget: Budget | None = None
     """The PodDisruptionBudget, which an eviction asks."""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -185,7 +189,8 @@ class LocalSpec:
     def strategy(self) -> Strategy:
         """The workload's strategy."""
         seconds, deadline = self.min_ready_seconds * SECOND, self.deadline or self.progress_deadline
-        return Strategy(self.max_surge, self.max_unavailable, seconds, deadline, recreate=self.recreate)
+        one_per_node = self.kind == "DaemonSet"
+        return Strategy(self.max_surge, self.max_unavailable, seconds, deadline, self.recreate, one_per_node)
 
     def check(self) -> None:
         """Raises `UsageError` for what could never work, or what the API server would refuse."""

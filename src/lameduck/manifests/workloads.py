@@ -199,6 +199,11 @@ class Service:
         names = [port["name"].string or "" for port in self.ports]
         return bool(names) and all(_METRICS.match(name) for name in names)
 
+    @staticmethod
+    def port_is_for_metrics(port: Node) -> bool:
+        """Whether one of its ports is named for metrics."""
+        return bool(_METRICS.match(port["name"].string or ""))
+
     @property
     def ports(self) -> list[Node]:
         """Its ports."""

@@ -216,6 +216,28 @@ def _plain(raw: Any, depth: int) -> Any:
     return (raw.tag.rsplit(":", 1)[-1], raw.value)
 
 
+def duplicates(document: Node) -> Iterator[tuple[str, Node, Node]]:
+    """Keys that stand twice in one mapping: the key, its first and its next place. The last one counts for readers."""
+    pending, seen = [document.raw], set[int]()
+    while pending:
+        raw = pending.pop()
+        if id(raw) in seen or raw is None:
+            continue
+        seen.add(id(raw))
+        if isinstance(raw, yaml.SequenceNode):
+            pending += raw.value
+        elif isinstance(raw, yaml.MappingNode):
+            keys: dict[str, Any] = {}
+            for key, value in raw.value:
+                pending.append(value)
+                if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                    continue
+                if key.value in keys:
+                    first, again = (Node(document.text, each, document.shift) for each in (keys[key.value], key))
+                    yield str(key.value), first, again
+                keys[key.value] = key
+
+
 class Unreadable(Exception):
     """A document that cannot be read: what is wrong, and the offset where."""
 
