@@ -37,7 +37,7 @@ from lameduck.core.proof import Proof, Stall
 from lameduck.core.recording import Recording, kept_open
 from lameduck.core.run import Run
 from lameduck.core.timeline import Event, Milestone, Observation, fold
-from lameduck.core.windows import exposed
+from lameduck.core.windows import disturbed, exposed
 from lameduck.defects.judge import judge
 from lameduck.load.engine import Engine
 from lameduck.load.foreign import ForeignLoad, Import
@@ -408,7 +408,10 @@ class _Proving:
             await asyncio.sleep(0.25)
         pods = fold(self.state.observations).values()
         never = self.clock()
-        last = max((window.end for pod in pods if (window := exposed(pod, never)) is not None), default=0)
+        windows = [window for pod in pods if (window := exposed(pod, never)) is not None]
+        if not self.plan.disruption.kind.ends_pods:
+            windows += disturbed(self.state.observations, never)
+        last = max((window.end for window in windows), default=0)
         await self._sleep_until(max(last, self.state.started + self.plan.traffic.duration))
 
     def _still_routed(self) -> bool:

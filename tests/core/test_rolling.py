@@ -17,11 +17,13 @@ from lameduck.core.rolling import (
     Deployment,
     Effect,
     Event,
+    Expect,
     Gone,
     Member,
     ReadyChanged,
     Roll,
     Running,
+    Scale,
     Strategy,
     Stuck,
     Tick,
@@ -37,7 +39,7 @@ class Cluster:
     """A Deployment and, in place of kubelets, whoever calls `ready` and `gone`."""
 
     def __init__(
-        self, replicas: int, surge: int | str = "25%", unavailable: int | str = "25%", **strategy: int
+        self, replicas: int, surge: int | str = "25%", unavailable: int | str = "25%", **strategy: int | bool
     ) -> None:
         self.state = Deployment("app", replicas, Strategy(surge, unavailable, **strategy))
         self.now = 0
@@ -72,7 +74,7 @@ class Cluster:
         return self.state.desired
 
 
-def up(replicas: int, surge: int | str = "25%", unavailable: int | str = "25%", **strategy: int) -> Cluster:
+def up(replicas: int, surge: int | str = "25%", unavailable: int | str = "25%", **strategy: int | bool) -> Cluster:
     """A Deployment whose first revision is complete, ten seconds ago."""
     cluster = Cluster(replicas, surge, unavailable, **strategy)
     cluster.settle()
@@ -379,3 +381,53 @@ def test_sick_old_pods_never_stop_a_rollout_and_never_cost_a_healthy_one_too_man
         cluster.ready(*fresh[:1])
         cluster.gone(*cluster.state.leaving)
     assert len(cluster.pods(2)) == replicas
+
+
+def test_recreate_lets_every_old_pod_go_before_a_new_one_comes() -> None:
+    cluster = up(2, recreate=True)
+    old = cluster.pods()
+    assert cluster.feed(Roll()) == [Delete(old[0]), Delete(old[1])]
+    assert not cluster.gone(old[0])
+    created = cluster.gone(old[1])
+    assert [type(effect) for effect in created] == [Create, Create]
+    assert cluster.ready(*cluster.pods())[-1] == Completed(2)
+
+
+def test_a_daemon_set_replaces_its_pod_of_a_node_when_that_is_gone_or_with_surge_before() -> None:
+    one = up(1, 0, 1, recreate=True, one_per_node=True)
+    (old,) = one.pods()
+    assert one.feed(Roll()) == [Delete(old)]
+    assert [type(effect) for effect in one.gone(old)] == [Create]
+    surging = up(1, 1, 0, one_per_node=True)
+    (old,) = surging.pods()
+    (created,) = surging.feed(Roll())
+    assert isinstance(created, Create)
+    assert surging.ready(created.pod) == [Delete(old)]
+
+
+def test_a_daemon_sets_deleted_pod_comes_back_only_when_it_is_gone() -> None:
+    one = up(1, 0, 1, recreate=True, one_per_node=True)
+    (old,) = one.pods()
+    assert one.feed(Deleted(old)) == [] == one.feed(Expect())
+    assert [type(effect) for effect in one.gone(old)] == [Create]
+    assert one.ready(*one.pods()) == [Completed(1)]
+
+
+def test_a_scale_down_is_over_when_the_pod_is_gone_and_a_scale_up_when_it_is_available() -> None:
+    cluster = up(3)
+    (deleted,) = cluster.feed(Scale(2))
+    assert isinstance(deleted, Delete)
+    assert cluster.gone(deleted.pod) == [Completed(1)]
+    (created,) = cluster.feed(Scale(3))
+    assert isinstance(created, Create)
+    assert cluster.ready(created.pod) == [Completed(1)]
+
+
+def test_a_deleted_pod_is_expected_back_and_one_that_never_is_ready_is_stuck() -> None:
+    cluster = up(2, progress_deadline=30 * SECOND)
+    gone = cluster.pods()[0]
+    cluster.feed(Deleted(gone))
+    cluster.feed(Expect())
+    cluster.gone(gone)
+    cluster.now += 31 * SECOND
+    assert cluster.feed(Tick()) == [Stuck(1)]

@@ -47,17 +47,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a context that is not asked about; in lameduck.toml: trust-context = [...]",
     )
     add("--dry-run", action="store_true", help="look at everything, print the plan, touch nothing")
-    _disruption(parser.add_argument_group("what is done to it (a real cluster)"))
+    _disruption(parser.add_argument_group("what is done to it"))
     _load(parser.add_argument_group("where the load comes from (a real cluster)"))
 
 
 def _disruption(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     kinds = "rollout (restart), scale (down and up), delete, evict, drain, kill (no grace) or none"
-    add("--disrupt", default="", metavar="KIND", help=f"{kinds} (rollout)")
-    add("--disrupt-command", default="", metavar="LINE", help="your own way to roll out: 'helm upgrade ...'")
+    add("--disrupt", default="", metavar="KIND", help=f"{kinds}; with --local also crash and reload (rollout)")
+    add(
+        "--disrupt-command",
+        default="",
+        metavar="LINE",
+        help="your own way to roll out: 'helm upgrade ...'; with --local run in every pod",
+    )
     add("--wait-rollouts", type=int, metavar="N", help="with --disrupt none: watch N rollouts that others start")
-    add("--deadline", type=float, default=600.0, metavar="SECONDS", help="one disruption may take (600)")
+    add("--deadline", type=float, metavar="SECONDS", help="one disruption may take (600)")
 
 
 def _load(group: argparse._ArgumentGroup) -> None:
@@ -129,7 +134,8 @@ def disruption_of(arguments: argparse.Namespace) -> DisruptionPlan:
     from lameduck.core.instants import from_seconds
     from lameduck.core.plan import Disruption, DisruptionPlan
 
-    command, waited, deadline = arguments.disrupt_command, arguments.wait_rollouts, from_seconds(arguments.deadline)
+    command, waited = arguments.disrupt_command, arguments.wait_rollouts
+    deadline = from_seconds(600.0 if arguments.deadline is None else arguments.deadline)
     if arguments.rollouts < 0 or (waited is not None and waited < 0):
         raise UsageError("--rollouts is 0 (a control run) or more")
     if command:
@@ -143,6 +149,8 @@ def disruption_of(arguments: argparse.Namespace) -> DisruptionPlan:
         raise UsageError(f"--disrupt is one of {kinds}, not '{arguments.disrupt}'") from None
     if kind is Disruption.COMMAND:
         raise UsageError("say which: --disrupt-command 'helm upgrade ...'")
+    if not kind.ends_pods:
+        raise UsageError(f"--disrupt {kind.value} is for pods of this machine: --local")
     if kind is not Disruption.NONE and waited is not None:
         raise UsageError("--wait-rollouts watches what others do: it goes with --disrupt none")
     return DisruptionPlan(kind, (waited or 0) if kind is Disruption.NONE else arguments.rollouts, deadline)

@@ -334,10 +334,13 @@ def sentence(
     disruption: str,
     masked: int = 0,
     sockets: SocketTally | None = None,
+    *,
+    ends_pods: bool = True,
 ) -> str:
     """The verdict as one sentence, with both bounds, the lanes, the disruption's name, and what retries masked."""
     how = _connections(lanes)
-    pods = f"{terminations} pod termination{'s' * (terminations != 1)}"
+    what = "terminations" if ends_pods else "such disruptions"
+    pods = f"{terminations} pod termination{'s' * (terminations != 1)}" if ends_pods else "no pod was to end"
     if verdict is Verdict.FAILED:
         as_well = (
             f" and {len(sockets.lost):,} WebSockets ({sockets.held:,} held at a time)"
@@ -351,7 +354,7 @@ def sentence(
         as_well = f" and no WebSocket ({sockets.held:,} held at a time)" if sockets else ""
         return (
             f"0 of {exposed:,} requests in exposed windows{as_well} were lost ({disruption}, {how}, {pods}); "
-            f"at 95 % confidence that leaves at most {_rate(bound)} of requests and {bound_pods:.0%} of terminations"
+            f"at 95 % confidence that leaves at most {_rate(bound)} of requests and {bound_pods:.0%} of {what}"
             f"{hidden}"
         )
     return f"0 of {requests:,} requests were lost, but that proves nothing yet ({disruption}, {how}, {pods}){hidden}"

@@ -116,6 +116,8 @@ class PodHistory:
 def fold(observations: Iterable[Observation]) -> dict[str, PodHistory]:
     """Each pod's history by name, in the order in which the pods were first seen.
 
+    An end that was a crash gives way to a later one: the pod went on.
+
     Where tables were observed, a pod's fact ``routed`` says whether one still holds it, ``unrouted_at`` when the last
     one let go of it (instant).
     """
@@ -141,7 +143,7 @@ def fold(observations: Iterable[Observation]) -> dict[str, PodHistory]:
 
 
 def _mark(known: Mark | None, seen: Observation) -> Mark:
-    if known is None:
+    if known is None or known.detail.get("crash"):
         return Mark(seen.at, seen.precision, seen.source, seen.detail)
     if seen.source != JOURNAL or known.source == JOURNAL:
         return known

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lameduck.core.instants import MILLISECOND, SECOND
-from lameduck.core.timeline import Milestone, PodHistory
+from lameduck.core.timeline import Event, Milestone, Observation, PodHistory
 
 BEFORE_DELETION = 100 * MILLISECOND
 AFTER_NOT_READY = 3 * SECOND
@@ -48,6 +48,22 @@ def exposed(pod: PodHistory, end: int) -> Window | None:
         return Window(deletion - BEFORE_DELETION, end)
     last = max(gone, not_ready + AFTER_NOT_READY, pod.facts.get("unrouted_at", 0))
     return Window(deletion - BEFORE_DELETION, last)
+
+
+def disturbed(observations: Iterable[Observation], end: int) -> list[Window]:
+    """The exposed windows of disruptions that end no pod (a crash, a reload): the disruptions themselves, and 3 s more.
+
+    ``end`` is the end of observation: it stands for ends that never came.
+    """
+    begun: dict[str, int] = {}
+    over: dict[str, int] = {}
+    for seen in observations:
+        if seen.what is Event.DISRUPTION_REQUESTED:
+            begun[seen.subject] = seen.at
+        elif seen.what is Event.DISRUPTION_COMPLETED:
+            over[seen.subject] = seen.at
+    last = {subject: over[subject] + AFTER_NOT_READY if subject in over else end for subject in begun}
+    return [Window(at - BEFORE_DELETION, last[subject]) for subject, at in begun.items()]
 
 
 class Windows:

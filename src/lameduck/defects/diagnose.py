@@ -27,6 +27,8 @@ AT_ONCE = 500 * MILLISECOND
 """PID 1 that leaves its children behind does so at once; later it may just have been quicker to end than they."""
 
 CUT = frozenset({Kind.CLOSED, Kind.RESET, Kind.TRUNCATED})
+GAPS = {"Recreate": "LD201", "DaemonSet": "LD207", "StatefulSet": "LD208"}
+"""Whose rollout leaves no endpoint, by kind; a Deployment's rolling update is LD202."""
 WRONG = frozenset({Kind.BAD_STATUS, Kind.BAD_BODY})
 
 
@@ -137,7 +139,9 @@ def _steady_race(case: Joined) -> Cause | None:
         return None
     if any(_told(pod) <= case.judged_at for pod in case.pods):
         return None
-    if any(abs(case.judged_at - _at(pod, Milestone.EXITED)) <= NEAR for pod in case.pods):
+    if any(
+        abs(case.judged_at - end) <= NEAR for pod in case.pods for end in (_at(pod, Milestone.EXITED), *crashes(pod))
+    ):
         return None  # it crashed: no idle close
     idle = human(case.exchange.idle)
     return Cause("LD605", "LD906", f"the connection had been idle for {idle}, and its app had not been told to stop")
@@ -161,7 +165,7 @@ def _no_endpoint(case: Joined, evidence: Evidence) -> Cause:
     going = [p for p in evidence.pods.values() if _at(p, Milestone.DELETION_REQUESTED) <= at]
     if not going:
         return _unexplained("no endpoint was ready although nothing had been deleted: see the readiness probe")
-    code = "LD201" if evidence.facts.get("strategy") == "Recreate" else "LD202"
+    code = GAPS.get(str(evidence.facts.get("strategy")), "LD202")
     return Cause(code, "LD901", "no endpoint was ready, and none was serving while terminating")
 
 
@@ -181,12 +185,17 @@ def _connect(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
         return None
     if at < _at(pod, Milestone.LISTENING) and not pod.terminated:
         return Cause("LD301", "LD910", "its pod had started and did not listen yet")
+    down = max((end for end in crashes(pod) if end <= at), default=None)
+    if down is not None and not pod.terminated:
+        return Cause("LD917", "LD917", f"its process had ended by itself {human(at - down)} before")
     told = _arrived(pod)
     stopped = min(NEVER if told is None else told.at, _at(pod, Milestone.EXITED), _at(pod, Milestone.LISTENER_CLOSED))
     if not pod.terminated or at < stopped - _precision(pod):
         return None
     not_ready = pod.at(Milestone.ENDPOINT_NOT_READY)
     if not_ready is not None and at - not_ready > evidence.late:
+        if evidence.facts.get("resolve") == "once":
+            return Cause("LD607", "LD914", "the client asked for the name once, and the pod's address outlived the pod")
         return Cause("LD914", "LD914", f"its endpoint had not been ready for {human(at - not_ready)}")
     code, because = _why_no_delay(pod)
     return Cause(code, "LD901", because)
@@ -234,6 +243,8 @@ def _exit(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
     failure, exited = case.exchange.failure, pod.marks.get(Milestone.EXITED)
     if failure is None or failure.kind not in CUT or exited is None:
         return None
+    if any(abs(case.judged_at - end) <= NEAR for end in crashes(pod)):
+        return Cause("LD902", "LD902", "its process ended by itself, with no stop signal before it")
     # Seen through the API an exit comes late: it was up to its precision earlier.
     late = exited.at - exited.precision - NEAR <= case.judged_at <= exited.at
     ends = (exited.at, *pod.facts.get("process_ends", ()))
@@ -363,6 +374,11 @@ def _precision(pod: PodHistory) -> int:
 def _signal(pod: PodHistory) -> str:
     mark = pod.marks.get(Milestone.STOP_SIGNAL)
     return str(mark.detail.get("signal", "the stop signal")) if mark else "the stop signal"
+
+
+def crashes(pod: PodHistory) -> tuple[int, ...]:
+    """When its process ended by itself though it was to go on (instants)."""
+    return tuple(pod.facts.get("crashes", ()))
 
 
 def _no_answer(exchange: Exchange) -> bool:

@@ -40,7 +40,7 @@ from lameduck.core.sockets import held_at_deletion, socket_gate
 from lameduck.core.sockets import tally as tally_sockets
 from lameduck.core.statistics import upper_bound
 from lameduck.core.timeline import Event, Milestone, PodHistory, fold
-from lameduck.core.windows import Window, Windows, exposed
+from lameduck.core.windows import BEFORE_DELETION, Window, Windows, disturbed, exposed
 from lameduck.defects.diagnose import Cause, diagnose
 from lameduck.defects.evidence import gather
 from lameduck.defects.findings import of_failures, of_survivors
@@ -76,6 +76,8 @@ def examine(run: Run) -> Judgement:
     disrupted = [seen.at for seen in run.observations if seen.what is Event.DISRUPTION_REQUESTED]
     baseline = Window(counted.start, min(disrupted, default=run.load_ended))
     windows = [window for pod in pods.values() if (window := exposed(pod, run.load_ended)) is not None]
+    if not run.plan.disruption.kind.ends_pods:
+        windows += disturbed(run.observations, run.load_ended)
     at_risk = Windows(windows)
     stalls = run.stalls if _through_us(run) else ()
     failed = [e for e in run.recording.failed_exchanges() if e.intended_start in counted and booked(e, stalls)]
@@ -112,6 +114,7 @@ def examine(run: Run) -> Judgement:
             disruption=_disruption(run, rollouts_done),
             masked=masked,
             sockets=sockets,
+            ends_pods=run.plan.disruption.kind.ends_pods,
         ),
         requests=sum(by_lane.values()),
         exposed_requests=n_exposed,
@@ -235,6 +238,19 @@ def _terminations(pods: Mapping[str, PodHistory], run: Run) -> list[Termination]
         tried = bisect_right(attempts, deletion + FIRST_SECONDS) - bisect_left(attempts, deletion)
         complete = Milestone.ENDPOINT_NOT_READY in pod.marks and ended
         found.append(Termination(pod, window, complete, tried, pod.facts.get("kept_open")))
+    if not run.plan.disruption.kind.ends_pods:
+        found += _disturbances(run, attempts)
+    return found
+
+
+def _disturbances(run: Run, attempts: Sequence[int]) -> list[Termination]:
+    """Disruptions that end no pod, each with what the gates ask of a termination."""
+    kind, found = run.plan.disruption.kind.value, []
+    done = sum(seen.what is Event.DISRUPTION_COMPLETED for seen in run.observations)
+    for number, window in enumerate(disturbed(run.observations, run.load_ended), 1):
+        start = window.start + BEFORE_DELETION
+        tried = bisect_right(attempts, start + FIRST_SECONDS) - bisect_left(attempts, start)
+        found.append(Termination(PodHistory(f"{kind} {number}", {}), window, number <= done, tried, None))
     return found
 
 

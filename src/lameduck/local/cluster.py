@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lameduck.cluster import ClusterFacts, Dialer, Observer, PodView
-from lameduck.core import endpoints, path, rolling, workloads
+from lameduck.core import endpoints, path, resolving, rolling, workloads
 from lameduck.core import pod as life
 from lameduck.core.errors import EnvironmentFault, LameduckError, UsageError
 from lameduck.core.instants import MILLISECOND, SECOND, human
@@ -29,6 +29,7 @@ from lameduck.local.kubelet import KubeletPod
 from lameduck.local.node import NodeTable
 from lameduck.local.podmaking import PodMaker
 from lameduck.local.ports import PortChoice
+from lameduck.local.resolved import ResolvedOnce
 from lameduck.local.spec import DEFAULT_PORT, LocalSpec, pick
 
 _LINGER = 5 * SECOND
@@ -61,7 +62,10 @@ class LocalCluster:
         self._stopped = False
         self._relist = clock() + self._rng.randrange(SECOND)
         self._pace = path.pace(spec.via, spec.min_sync)
-        state = path.table(spec.via, spec.min_sync, free=clock() + self._rng.randrange(max(1, self._pace)))
+        free = clock() + self._rng.randrange(max(1, self._pace))
+        named = spec.headless and spec.via.kind is path.Kind.SERVICE
+        state = resolving.names() if named else path.table(spec.via, spec.min_sync, free)
+        self._once = named and spec.resolve == "once"
         self._node = NodeTable(state, self._backend, observe, clock, self._rng.randrange(1 << 30))
 
     def __repr__(self) -> str:
@@ -93,6 +97,8 @@ class LocalCluster:
 
     def dialer(self) -> Dialer:
         """Goes by the table, connection by connection; or to the ingress, which does so request by request."""
+        if self._once:
+            return ResolvedOnce(self._node.backends, self._rng.randrange(1 << 30))
         return self._hop or self._node
 
     def pods(self) -> tuple[PodView, ...]:
@@ -157,7 +163,8 @@ class LocalCluster:
     def gone(self, pod: KubeletPod) -> None:
         """The object is gone; its address lingers."""
         self._dead[pod.name] = self._pods.pop(pod.name)
-        self._later(_LINGER + self._pace, lambda: self._bury(pod.name))
+        if not self._once:  # whoever resolved the name once goes on dialling it
+            self._later(_LINGER + self._pace, lambda: self._bury(pod.name))
         self._control(rolling.Gone(pod.name))
 
     def _bury(self, name: str) -> None:
@@ -339,6 +346,7 @@ class LocalCluster:
                 "min_ready_seconds": spec.min_ready_seconds,
                 "min_sync_ms": spec.min_sync // MILLISECOND,
                 "via": str(spec.via),
+                **({"resolve": spec.resolve} if spec.headless else {}),
                 "nice": spec.nice,
                 "seed": spec.seed,
             },

@@ -132,10 +132,13 @@ class PodMaker:
 
     def _inside(self, container: str, pod: str, own: Mapping[str, str], port: int) -> Inside:
         spec, process = self._spec, self._spec.process(container)
-        given = {key: own[key] for key in ("PORT", "POD_NAME", "HOSTNAME", "POD_IP", "LAMEDUCK_REVISION")}
-        written = environment(process.environment, own)
-        flat = {key: value for key, value in spec.env.items() if key != "PORT" or self.isolation.net}
-        variables = {**given, **written, **flat}
+        bare = () if spec.containers else ("POD_NAME", "POD_IP")  # a manifest says itself what it wants to know
+        port_too = ("PORT",) if not spec.containers or not self.isolation.net else ()
+        given = {key: own[key] for key in ("HOSTNAME", "LAMEDUCK_REVISION", *bare, *port_too)}
+        said = {**environment(process.environment, own), **spec.env}
+        if not self.isolation.net:  # pods that share a network cannot all have the port that was meant
+            said.pop("PORT", None)
+        variables = {**given, **said}
         words = tuple(word.replace("{port}", str(port)) for word in process.command)
         if container != spec.serving or not spec.command:  # as a manifest says it, not a shell of the user's
             words = tuple(expand(word, variables) for word in words)

@@ -185,6 +185,8 @@ def _started(pid: int, report: int, blame: int) -> int:
 def _execute(program: Program, prepare: Callable[[], None], blame: int) -> NoReturn:
     try:
         folder = program.folder or (str(Path.cwd()) if program.mounts else "")
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        output = os.open(program.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)  # before a volume covers it
         prepare()
         if folder:
             os.chdir(folder)
@@ -192,8 +194,6 @@ def _execute(program: Program, prepare: Callable[[], None], blame: int) -> NoRet
         os.nice(program.nice)
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(program.files, hard), hard))
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        output = os.open(program.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(nothing, 0)
         os.dup2(output, 1)
         os.dup2(output, 2)

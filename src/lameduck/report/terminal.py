@@ -146,14 +146,20 @@ def fix_lines(fix: Fix, same_as: int = 0) -> Sequence[RenderableType]:
     lines: list[RenderableType] = [Text.assemble(("fix", "bold green"), f"  {inert(fix.title)} ", (f"({how})", "dim"))]
     for patch in fix.patches if not same_as else ():
         if patch.snippet:
-            script = patch.snippet.startswith("#!")
-            language, place = ("bash", "in the start script") if script else ("yaml", "in the workload's manifest")
+            language, place = _language(patch.snippet)
             lines.append(Text(f"     {place}:", style="dim"))
             code = Syntax(
                 inert(patch.snippet.rstrip("\n"), 20_000), language, theme="ansi_dark", background_color="default"
             )
             lines.append(Padding(code, (0, 0, 0, 5)))
     return lines
+
+
+def _language(snippet: str) -> tuple[str, str]:
+    """What a patch is written in, and where it belongs."""
+    if snippet.startswith("--- "):
+        return "diff", "as a diff of the file"
+    return ("bash", "in the start script") if snippet.startswith("#!") else ("yaml", "in the workload's manifest")
 
 
 def _gates(gates: Sequence[Gate]) -> RenderableType:

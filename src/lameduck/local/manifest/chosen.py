@@ -75,7 +75,9 @@ def readable(project: Project) -> None:
         )
     for thing in project.cluster.objects:
         for name, first, again in duplicates(thing.node):
-            raise UsageError(f"{place(again)}: {name!r} is there already, in {place(first)}: one of them counts, say which")
+            raise UsageError(
+                f"{place(again)}: {name!r} is there already, in {place(first)}: one of them counts, say which"
+            )
 
 
 def choose(project: Project, wish: Wish) -> Chosen:
@@ -104,7 +106,9 @@ def _workload(project: Project, wish: Wish) -> Workload:
     served = [one for one in found if project.cluster.services_of(one)]
     left = served or found
     if len(left) > 1:
-        raise UsageError(f"which one? The input has {_listed(left)}: name one, as in prove --local -f … {titled(left[0])}")
+        raise UsageError(
+            f"which one? The input has {_listed(left)}: name one, as in prove --local -f … {titled(left[0])}"
+        )
     return left[0]
 
 
@@ -154,9 +158,11 @@ def _port(service: Service, wish: Wish) -> Node:
         raise UsageError(f"Service {service.name} has no port {wish.service_port}; it has {_ports(ports)}")
     if not ports:
         raise UsageError(f"{place(service.object.node)}: Service {service.name} has no ports")
-    plain = [one for one in ports if (one["protocol"].string or "TCP") == "TCP" and not service.port_is_for_metrics(one)]
+    plain = [
+        one for one in ports if (one["protocol"].string or "TCP") == "TCP" and not service.port_is_for_metrics(one)
+    ]
     if len(plain) != 1:
-        raise UsageError(f"Service {service.name} has several ports ({_ports(ports)}): say which with --service-port")
+        raise UsageError(f"Service {service.name} has several ports ({_ports(ports)}): say which with --service {service.name}:PORT")
     return plain[0]
 
 

@@ -104,7 +104,9 @@ class Reading:
         return 0 if number == self.target else number
 
 
-def variables(container: Container, workload: Workload, project: Project, say: Say) -> Iterator[tuple[str, str | Field]]:
+def variables(
+    container: Container, workload: Workload, project: Project, say: Say
+) -> Iterator[tuple[str, str | Field]]:
     """The container's environment in its order: ``envFrom`` first, as the kubelet does."""
     for source in container.node["envFrom"].items():
         prefix = source["prefix"].string or ""

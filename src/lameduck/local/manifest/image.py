@@ -15,10 +15,10 @@ from lameduck.core.errors import UsageError
 from lameduck.local.manifest.containers import Say
 from lameduck.local.mounting import Mount
 from lameduck.manifests.dockerfile import Copy, Dockerfile, Stage, join, workdir_of
+from lameduck.manifests.imagefiles import Read
 from lameduck.manifests.images import facts
 from lameduck.manifests.launch import of_container, of_image
 from lameduck.manifests.signals import signal_name
-from lameduck.manifests.text import Text
 from lameduck.manifests.workloads import Container, Workload
 
 _ABOVE = 3
@@ -36,12 +36,12 @@ class Image:
     mounts: tuple[Mount, ...] = ()
 
 
-def read(path: str) -> Dockerfile:
+def read(path: str, reader: Read) -> Dockerfile:
     """The Dockerfile at a path. Raises `UsageError`."""
-    try:
-        dockerfile = Dockerfile(Text(path, Path(path).read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--dockerfile {path}: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from None
+    text = reader(path)
+    if text is None:
+        raise UsageError(f"--dockerfile {path}: there is no such file, or it is no text")
+    dockerfile = Dockerfile(text)
     if dockerfile.final is None:
         raise UsageError(f"--dockerfile {path}: there is no FROM instruction in it")
     return dockerfile
@@ -50,7 +50,7 @@ def read(path: str) -> Dockerfile:
 def of(container: Container, workload: Workload, dockerfile: Dockerfile | None, say: Say) -> Image:
     """How a container starts, by its manifest and by a Dockerfile, None for none."""
     launch = of_container(container, workload, dockerfile)
-    command = ()
+    command: tuple[str, ...] = ()
     if launch is not None and (dockerfile is not None or container.command is not None):
         command = launch.argv or ()
     if dockerfile is None or dockerfile.final is None:

@@ -6,6 +6,7 @@ either, since that is one of the things a proof is to show.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from lameduck.core.budget import Budget, scaled
@@ -20,6 +21,7 @@ from lameduck.local.manifest.ignored import listed
 from lameduck.local.manifest.volumes import Volumes
 from lameduck.local.podplan import Process
 from lameduck.local.spec import LocalSpec
+from lameduck.manifests.imagefiles import Read
 from lameduck.manifests.project import Project
 from lameduck.manifests.workloads import Container, ContainerKind, Workload
 from lameduck.manifests.yamlnode import Node
@@ -27,7 +29,7 @@ from lameduck.manifests.yamlnode import Node
 _ROLES = {ContainerKind.MAIN: Role.MAIN, ContainerKind.INIT: Role.INIT, ContainerKind.SIDECAR: Role.SIDECAR}
 
 
-def spec_of(project: Project, wish: Wish, disruption: Disruption, folder: Path) -> LocalSpec:
+def spec_of(project: Project, read: Read, wish: Wish, disruption: Disruption, folder: Path) -> LocalSpec:
     """What the manifests say is to run; files that containers want are written below `folder`.
 
     Raises `UsageError` for what cannot be proven as it stands, with its place and what to do.
@@ -36,7 +38,7 @@ def spec_of(project: Project, wish: Wish, disruption: Disruption, folder: Path) 
     chosen = choose(project, wish)
     _refuse(chosen.workload, disruption)
     notes: list[str] = []
-    containers, processes = _containers(project, chosen, wish, folder, notes.append)
+    containers, processes = _containers(project, chosen, wish, _Around(read, folder, notes.append))
     workload = chosen.workload
     return LocalSpec(
         command=wish.command,
@@ -63,17 +65,26 @@ def spec_of(project: Project, wish: Wish, disruption: Disruption, folder: Path) 
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """Where files come from and go to, and who hears what is followed only in part."""
+
+    read: Read
+    folder: Path
+    say: Say
+
+
 def _containers(
-    project: Project, chosen: Chosen, wish: Wish, folder: Path, say: Say
+    project: Project, chosen: Chosen, wish: Wish, around: _Around
 ) -> tuple[tuple[ContainerSpec, ...], dict[str, Process]]:
-    workload = chosen.workload
+    workload, say = chosen.workload, around.say
     every = (*workload.init, *workload.containers)
     unknown = [name for name in wish.without if name not in {one.name for one in every}]
     if unknown or chosen.serving.name in wish.without:
         name = unknown[0] if unknown else chosen.serving.name
         why = "has no such container" if unknown else "is served by it"
         raise UsageError(f"--without {name}: {titled(workload)} {why}")
-    volumes = Volumes(project, workload, wish, folder)
+    volumes = Volumes(project, workload, wish, around.folder)
     specs: list[ContainerSpec] = []
     processes: dict[str, Process] = {}
     for one in every:
@@ -81,7 +92,7 @@ def _containers(
             continue
         serves = one.name == chosen.serving.name
         named = wish.dockerfiles.get(one.name) or (wish.dockerfiles.get("") if serves else None)
-        made = image.of(one, workload, image.read(named) if named else None, say)
+        made = image.of(one, workload, image.read(named, around.read) if named else None, say)
         command = wish.command if serves and wish.command else made.command
         if not command:
             raise UsageError(_no_command(one, serves))
@@ -89,11 +100,14 @@ def _containers(
         environment = (*made.variables, *variables(one, workload, project, say))
         working = one.node["workingDir"].string or made.folder
         inside = {each.target for each in (*made.mounts, *mounts)} | set(empty)
-        if working and not Path(working).is_dir() and not any(_below(working, target) for target in inside):
-            raise UsageError(
-                f"{place(one.node)}: container {one.name} works in {working}, which is not on this machine: "
-                f"no image runs here; put it there, or say what it is with --dockerfile"
-            )
+        there = any(_below(working, target) or _below(target, working) for target in inside)
+        if working and not there and not Path(working).is_dir():
+            if working != made.folder:
+                raise UsageError(
+                    f"{place(one.node)}: container {one.name} works in {working}, which is not on this machine: "
+                    f"no image runs here; put it there, or say what it is with --dockerfile"
+                )
+            empty = {**empty, working: "workdir"}  # WORKDIR makes it
         processes[one.name] = Process(command, environment, working, (*made.mounts, *mounts), empty)
         specs.append(_spec(one, chosen.target, made.stop_signal, say))
     return tuple(specs), processes
@@ -137,7 +151,9 @@ def _refuse(workload: Workload, disruption: Disruption) -> None:
         )
     update = workload.spec["updateStrategy"]["type"]
     if update.string == "OnDelete":
-        raise UsageError(f"{place(update)}: {titled(workload)} is updated OnDelete only: prove it with --disrupt delete")
+        raise UsageError(
+            f"{place(update)}: {titled(workload)} is updated OnDelete only: prove it with --disrupt delete"
+        )
 
 
 def _replicas(project: Project, workload: Workload) -> int:
