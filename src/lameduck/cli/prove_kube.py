@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--context", default="", metavar="NAME", help="of the kubeconfig (its current one)")
     add("--kubeconfig", default="", metavar="FILE", help="$KUBECONFIG, ~/.kube/config, or the pod's own account")
     add("-l", "--selector", default="", metavar="LABELS", help="the workload with these labels, instead of TYPE/NAME")
-    add("--service", default="", metavar="NAME", help="the Service in front (the one that selects the pods)")
+    add("--service", default="", metavar="NAME", help="the Service in front (the only one); with -f also NAME:PORT")
     add("--service-port", default="", metavar="PORT", help="its port (the only one); with --local on 127.0.0.1")
     add("--yes", action="store_true", help="do not ask before touching a cluster")
     add(

@@ -162,7 +162,9 @@ def _port(service: Service, wish: Wish) -> Node:
         one for one in ports if (one["protocol"].string or "TCP") == "TCP" and not service.port_is_for_metrics(one)
     ]
     if len(plain) != 1:
-        raise UsageError(f"Service {service.name} has several ports ({_ports(ports)}): say which with --service {service.name}:PORT")
+        raise UsageError(
+            f"Service {service.name} has several ports ({_ports(ports)}): say which with --service {service.name}:PORT"
+        )
     return plain[0]
 
 
