@@ -223,8 +223,8 @@ def over(spec: LocalSpec, arguments: argparse.Namespace, plan: Plan) -> LocalSpe
         "grace": None if arguments.grace is None else from_seconds(arguments.grace),
         "pre_stop_sleep": arguments.pre_stop_sleep,
         "pre_stop_exec": tuple(shlex.split(arguments.pre_stop_exec)) if arguments.pre_stop_exec else None,
-        "max_surge": int_or_percent(arguments.max_surge, "--max-surge"),
-        "max_unavailable": int_or_percent(arguments.max_unavailable, "--max-unavailable"),
+        "max_surge": _given(arguments.max_surge, "--max-surge"),
+        "max_unavailable": _given(arguments.max_unavailable, "--max-unavailable"),
         "min_ready_seconds": arguments.min_ready_seconds,
         "deadline": None if arguments.deadline is None else from_seconds(arguments.deadline),
     }
@@ -261,15 +261,17 @@ def _service_port(text: str) -> int:
     return int(text or 0)
 
 
-def int_or_percent(text: str | None, option: str) -> int | str | None:
+def int_or_percent(text: str, option: str) -> int | str:
     """Kubernetes' IntOrString. Raises `UsageError`."""
-    if text is None:
-        return None
     if text.isdigit():
         return int(text)
     if text.endswith("%") and text[:-1].isdigit():
         return text
     raise UsageError(f"{option} is a number or a percentage such as 25%, not '{text}'")
+
+
+def _given(text: str | None, option: str) -> int | str | None:
+    return None if text is None else int_or_percent(text, option)
 
 
 def host_and_port(text: str) -> tuple[str, int]:

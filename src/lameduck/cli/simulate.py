@@ -17,7 +17,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from lameduck.cli.prove import int_or_percent, way
+from lameduck.cli.prove_local import int_or_percent, way
 from lameduck.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
