@@ -101,7 +101,9 @@ def lint(project: Project) -> Iterator[Finding]:
         hook = hook_of(one.container)
         if hook.kind is not HookKind.NONE and (hook.delays or hook.broken or hook.stops):
             continue  # it waits, or another rule says what is wrong with it
-        if (not one.container.lifecycle["preStop"] and project.is_patched(one.workload)) or _waits_itself(project, one):
+        if (not one.container.lifecycle["preStop"] and project.is_patched(one.workload, "lifecycle")) or _waits_itself(
+            project, one
+        ):
             continue
         if _nobody_else(project, one) or _misplaced(one):
             continue

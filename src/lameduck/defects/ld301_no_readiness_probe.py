@@ -69,7 +69,11 @@ def lint(project: Project) -> Iterator[Finding]:
     """Serving containers without a readiness probe."""
     for one in served(project):
         node = one.container.node
-        if node["readinessProbe"].keys() or one.workload.pod["readinessGates"] or project.is_patched(one.workload):
+        if (
+            node["readinessProbe"].keys()
+            or one.workload.pod["readinessGates"]
+            or project.is_patched(one.workload, "readinessProbe")
+        ):
             continue
         message = (
             f"{one.by} sends traffic to {who(one.workload, one.container)}, which has no readinessProbe: "

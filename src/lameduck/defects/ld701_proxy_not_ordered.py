@@ -47,7 +47,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lameduck.core.finding import Defect, Finding, Severity
-from lameduck.defects.lintkit import finding, served, supports, who
+from lameduck.defects.lintkit import container_place, finding, served, supports, who
 from lameduck.manifests import images
 from lameduck.manifests.hooks import HookKind, hook_of
 from lameduck.manifests.programs import words
@@ -93,7 +93,7 @@ def lint(project: Project) -> Iterator[Finding]:
                 f"{who(one.workload, proxy)}: the proxy gets the stop signal together with {one.container.name}, "
                 f"whose last requests then have no way out; {remedy}"
             )
-            yield finding(DEFECT, message, proxy.node["name"].entry_span, one.confidence)
+            yield finding(DEFECT, message, container_place(proxy), one.confidence)
 
 
 def _is_proxy(container: Container) -> bool:

@@ -56,7 +56,10 @@ def strategic(before: str, after: str) -> str:
         return ""
     if len(old) != len(new):
         return ""
-    found = [_object(one, other) for one, other in zip(old, new, strict=True) if one != other]
+    pairs = [(one, other) for one, other in zip(old, new, strict=True) if one != other]
+    if not all(isinstance(one, dict) and isinstance(one.get("metadata"), dict) for pair in pairs for one in pair):
+        return ""
+    found = [_object(one, other) for one, other in pairs]
     return "---\n".join(yaml.safe_dump(each, sort_keys=False) for each in found)
 
 
@@ -71,7 +74,7 @@ def _documents(text: str) -> list[Any]:
 
 
 def _object(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    meta = {key: value for key, value in (old.get("metadata") or {}).items() if key in {"name", "namespace"}}
+    meta = {key: value for key, value in old["metadata"].items() if key in {"name", "namespace"}}
     change = _difference(old, new)
     kept = {key: value for key, value in change.items() if key not in {"apiVersion", "kind", "metadata"}}
     inside = change.get("metadata")

@@ -16,7 +16,7 @@ from lameduck.manifests import images
 from lameduck.manifests.chain import Chain, Link
 from lameduck.manifests.dockerfile import Dockerfile, is_dockerfile
 from lameduck.manifests.imagefiles import Found, Read
-from lameduck.manifests.kustomize import NAMES, kustomization
+from lameduck.manifests.kustomize import ANYTHING, NAMES, fields_of, kustomization
 from lameduck.manifests.launch import Launch, of_container, of_image
 from lameduck.manifests.programs import Does
 from lameduck.manifests.text import Text
@@ -103,8 +103,8 @@ class Project:
         self.faults: list[Fault] = []
         self.templates: list[str] = []
         """Files that are templates, not YAML."""
-        self.patched: set[tuple[str, str]] = set()
-        """Kinds and names that a patch in the input changes."""
+        self.patched: dict[tuple[str, str], set[str]] = {}
+        """The fields that patches of the input speak of, by kind and name."""
         self.kustomizations: list[str] = []
         self.generated: dict[str, dict[str, Found]] = {}
         """Files of ConfigMaps that a kustomization generates, by the map's name and the file's."""
@@ -147,7 +147,8 @@ class Project:
             if name in NAMES:
                 found_there = kustomization(text, document, self.read)
                 self.kustomizations.append(text.path)
-                self.patched |= found_there.patched
+                for patched, fields in found_there.patched.items():
+                    self.patched.setdefault(patched, set()).update(fields)
                 self.generated.update(found_there.generated)
                 continue
             for thing in objects_of(document):
@@ -165,11 +166,13 @@ class Project:
     def _find_patches(self) -> None:
         for workload in self.cluster.workloads:
             if workload.is_partial:
-                self.patched.add((workload.kind, workload.object.name))
+                key = (workload.kind, workload.object.name)
+                self.patched.setdefault(key, set()).update(fields_of(workload.object.node))
 
-    def is_patched(self, workload: Workload) -> bool:
-        """Whether a patch in the input changes a workload, so that absence in its own text proves nothing."""
-        return (workload.kind, workload.object.name) in self.patched or (workload.kind, "") in self.patched
+    def is_patched(self, workload: Workload, name: str) -> bool:
+        """Whether a patch in the input speaks of a field, so that its absence in the workload's text proves nothing."""
+        keys = ((workload.kind, workload.object.name), (workload.kind, ""))
+        return any({name, ANYTHING} & self.patched.get(key, set()) for key in keys)
 
     @cached_property
     def workloads(self) -> list[Workload]:
