@@ -137,7 +137,7 @@ PAIRS = [
     Pair(
         "LD409",
         "flock before the server",
-        script="exec flock /tmp SERVER\n",
+        script="exec flock -s /tmp SERVER\n",
         mended="exec SERVER\n",
         needs="flock",
     ),
