@@ -27,16 +27,17 @@ test fails where it is not. What Kubernetes did to each kind of server without l
 TITLES = {
     "rows": "Rollouts",
     "disrupt": "Other disruptions",
+    "agents": "Load from inside the cluster",
     "fault": "Faults while proving",
     "c": "Cases from the field",
     "story": "500 requests/s, five rollouts",
 }
-ORDER = ("rows", "disrupt", "fault", "c", "story")
+ORDER = ("rows", "disrupt", "agents", "fault", "c", "story")
 
 
 def group(name: str) -> str:
     head = name.partition("-")[0]
-    if head in {"disrupt", "fault", "story"}:
+    if head in {"disrupt", "agents", "fault", "story"}:
         return head
     return "c" if head[0] == "c" and head[1:].isdigit() else "rows"
 
