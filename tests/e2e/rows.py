@@ -16,6 +16,7 @@ Cause = tuple[str, str]
 
 NO_DELAY, UNDRAINED, TOO_SHORT = ("LD101", "LD901"), ("LD803", "LD902"), ("LD109", "LD901")
 UNHEARD, GRACE, NO_ENDPOINT = ("LD903", "LD903"), ("LD102", "LD904"), ("LD202", "LD901")
+DEAF_SHELL = ("LD401", "LD903")
 NOT_LISTENING, BACKLOG, UNSERVED = ("LD301", "LD910"), ("LD912", "LD912"), ("LD905", "LD905")
 RACE, RACE_AT_STOP = ("LD605", "LD906"), ("LD906", "LD906")
 POLITE = ("sees-off",)
@@ -110,8 +111,8 @@ ROWS = {
         "bash without exec in front, grace 5 s",
         Shape(script="swallow", grace=5),
         "FAILED",
-        frozenset({UNHEARD}),
-        flags=("--path", "/200"),
+        frozenset({DEAF_SHELL}),
+        flags=("--path", "/200", "--look-inside"),
         qps=150,
         lost=(5, 200),
         quick=True,

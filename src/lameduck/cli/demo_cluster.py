@@ -98,7 +98,7 @@ async def _prove(scene: Scene, context: Context, where: str, *, quiet: bool) -> 
 
     plan = Plan(scene.traffic, DisruptionPlan(times=scene.rollouts))
     async with on_stage(context, where, scene) as name:
-        wish = Wish(context, Target("deployments", name, where), plan.disruption)
+        wish = Wish(context, Target("deployments", name, where), plan.disruption, look_inside=True)
         with live(Console(stderr=True), quiet=quiet) as watch:
             about = {"command": f"lameduck demo --cluster --act {scene.number}"}
             return await prove_async(

@@ -47,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a context that is not asked about; in lameduck.toml: trust-context = [...]",
     )
     add("--dry-run", action="store_true", help="look at everything, print the plan, touch nothing")
+    add("--look-inside", action="store_true", help="ask a pod, by exec of cat, whether its process 1 is a deaf shell")
     _disruption(parser.add_argument_group("what is done to it"))
     _load(parser.add_argument_group("where the load comes from (a real cluster)"))
 
@@ -172,6 +173,7 @@ def wish_of(arguments: argparse.Namespace) -> Wish:
         way_of(arguments.load_from),
         agents_of(arguments),
         arguments.listener_probe,
+        arguments.look_inside,
     )
 
 

@@ -9,7 +9,8 @@ Why it happens
 
 Usual causes
     LD401 where PID 1 is a shell without a handler, LD403 where it has one that waits for the foreground command,
-    LD406 where the signal is ignored on purpose. In a local proof SigCgt in the status of PID 1 decides.
+    LD406 where the signal is ignored on purpose. In a local proof SigCgt in the status of PID 1 decides; on a
+    cluster with --look-inside, for shells.
 
 What to do
     exec the server, or the proven wait loop, together with a preStop: a signal that arrives at once, without a

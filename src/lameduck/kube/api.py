@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -119,6 +119,27 @@ class Api:
                 if answer.is_error:
                     raise _error(answer.status_code, await answer.aread())
                 yield answer.aiter_lines()
+        except (httpx2.HTTPError, ssl.SSLError, OSError) as error:
+            raise self._unreachable(error) from None
+
+    @asynccontextmanager
+    async def upgraded(
+        self, url: str, params: Sequence[tuple[str, str]], headers: Mapping[str, str]
+    ) -> AsyncIterator[Callable[[], Awaitable[bytes]]]:
+        """A connection that changes its protocol: reads what comes, b"" at its end. Raises as `call` does."""
+        query = httpx2.QueryParams(list(params))
+        try:
+            async with self._client.stream(
+                "GET", url, params=query, headers=dict(headers), extensions=self._extensions
+            ) as answer:
+                if answer.status_code != 101:
+                    raise _error(answer.status_code, await answer.aread())
+                stream = answer.extensions["network_stream"]
+
+                async def read() -> bytes:
+                    return bytes(await stream.read(65536, timeout=10.0))
+
+                yield read
         except (httpx2.HTTPError, ssl.SSLError, OSError) as error:
             raise self._unreachable(error) from None
 

@@ -27,6 +27,7 @@ from lameduck.kube.disrupting import Disruptor
 from lameduck.kube.eyes import FIRST_SIGHT, Eyes
 from lameduck.kube.here import AnswerDialer, Way, served_by_lives
 from lameduck.kube.inside import AgentKnocker, Aim, InsideLoad
+from lameduck.kube.inspecting import process_one
 from lameduck.kube.journals import Journals
 from lameduck.kube.listeners import Listeners
 from lameduck.kube.preflight import Checked, check
@@ -53,6 +54,8 @@ class Wish:
     """Send from inside the cluster instead."""
     knock: bool = True
     """Find out by direct connections when pods begin and cease to listen."""
+    look_inside: bool = False
+    """Ask a pod, by exec, what its process 1 does with the stop signal."""
 
 
 class KubeCluster:
@@ -112,6 +115,7 @@ class KubeCluster:
             self._clock,
             knocker=self._knocker,
             follow=self._journals.follow if await self._journals.begin(checked.pods) else None,
+            pid1=await self._look_inside(checked) if wish.look_inside else None,
         )
         if self._dialer is not None:
             self._dialer.name_by(self._eyes.names)
@@ -211,6 +215,12 @@ class KubeCluster:
         service, port = checked.service["metadata"]["name"], int(checked.port["port"])
         name = f"{service}.{checked.target.namespace}.svc"
         return Aim(name, port, self._wish.host or (name if port == 80 else f"{name}:{port}"))
+
+    async def _look_inside(self, checked: Checked) -> dict[str, object]:
+        names = [str(each["metadata"]["name"]) for each in checked.pods if is_ready(each)]
+        if not names:
+            return {}
+        return await process_one(self._api, checked.target.namespace, names[0], checked.shape.container)
 
     # disrupting
 

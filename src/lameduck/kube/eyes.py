@@ -7,7 +7,7 @@ picture is only what was told, and whoever waits for something is woken by every
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from lameduck.cluster import Observer, PodView
@@ -53,12 +53,13 @@ class Eyes:
         *,
         knocker: Knocker | None = None,
         follow: Callable[[Json, str], None] | None = None,
+        pid1: Mapping[str, object] | None = None,
     ) -> None:
         self._api, self._checked, self._observe, self._clock = api, checked, observe, clock
         self._knocker = knocker
         self._follow = follow
         """Called with a pod and its subject once its container runs: its log can be read."""
-        self._sight = Sight(checked.shape)
+        self._sight = Sight(checked.shape, pid1)
         self._pods: dict[str, Json] = {}
         self._since: dict[str, int] = {}
         self._old: set[str] = set()

@@ -8,7 +8,7 @@ stop signal is never seen: it is known from the hook's known length, and its pre
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,10 +45,14 @@ class _Pod:
 
 
 class Sight:
-    """Turns changes into observations. ``shape`` is what the pod template says of its own end."""
+    """Turns changes into observations.
 
-    def __init__(self, shape: PodShape) -> None:
-        self.shape = shape
+    ``shape`` is what the pod template says of its own end, ``pid1`` what is known of process 1 (a detail of the stop
+    signal).
+    """
+
+    def __init__(self, shape: PodShape, pid1: Mapping[str, object] | None = None) -> None:
+        self.shape, self.pid1 = shape, pid1 or {}
         self._pods: dict[str, _Pod] = {}
         self._lives: Counter[str] = Counter()
         self._serving: dict[str, tuple[bool, bool, bool]] = {}
@@ -235,7 +239,7 @@ class Sight:
     # how it is told
 
     def _signal(self, pod: _Pod, at: int, precision: int, how: str) -> Iterator[Observation]:
-        yield from self._at(pod, Milestone.STOP_SIGNAL, at, precision, {"signal": "SIGTERM", "how": how})
+        yield from self._at(pod, Milestone.STOP_SIGNAL, at, precision, {"signal": "SIGTERM", "how": how, **self.pid1})
 
     def _once(
         self, pod: _Pod, what: Milestone, seen: Seen, detail: dict[str, Any] | None = None
