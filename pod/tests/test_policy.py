@@ -140,6 +140,26 @@ TABLE = {
         [BORN, (1, Reaped(code=3, children=(8,))), (5.9, Woke()), (6, Woke()), (6.1, Reaped())],
         [SetReady(ready=False), Send(number=SIGTERM, pid=8), KillAll, Exit(code=3)],
     ),
+    "a server that its start script left behind has the whole grace period to drain": (
+        Plan(grace=60 * SECOND),
+        [BORN, (1, TERM), (1.1, Reaped(code=-15, children=(8,))), (59.9, Woke())],
+        [SetReady(ready=False), Send(number=SIGTERM), SetReady(ready=False), Send(number=SIGTERM, pid=8)],
+    ),
+    "where the grace period is unknown it has Kubernetes' own 30 s": (
+        Plan(),
+        [BORN, (1, TERM), (1.1, Reaped(code=-15, children=(8,))), (31, Woke())],
+        [SetReady(ready=False), Send(number=SIGTERM), SetReady(ready=False), Send(number=SIGTERM, pid=8)],
+    ),
+    "and no more": (
+        Plan(),
+        [BORN, (1, TERM), (1.1, Reaped(code=-15, children=(8,))), (31.1, Woke())],
+        [SetReady(ready=False), Send(number=SIGTERM), SetReady(ready=False), Send(number=SIGTERM, pid=8), KillAll],
+    ),
+    "what a command leaves that nobody stopped has 10 s": (
+        Plan(grace=60 * SECOND),
+        [BORN, (1, Reaped(code=0, children=(8,))), (11, Woke())],
+        [SetReady(ready=False), Send(number=SIGTERM, pid=8), KillAll],
+    ),
     "leftovers get no more than the grace period leaves": (
         Plan(leftovers=50 * SECOND, grace=10 * SECOND),
         [BORN, (0, TERM), (5, Reaped(code=0, children=(8,))), (9, Woke())],
@@ -289,7 +309,7 @@ plans = st.builds(
     grace=st.none() | seconds,
     reserve=seconds,
     margin=st.integers(0, 3).map(lambda s: s * SECOND),
-    leftovers=seconds,
+    leftovers=st.none() | seconds,
 )
 happenings = st.lists(
     st.tuples(
@@ -337,7 +357,7 @@ def test_the_laws_of_pid_1(plan, happenings) -> None:
         assert state.stopped <= state.told <= state.stopped + plan.lame_time, "never lame for longer than there is time"
         assert told[0] == state.told
     if state.stopped is not None and plan.patience is not None and state.told is not None and kills:
-        assert kills[0] <= state.stopped + max(plan.patience, plan.leftovers)
+        assert kills[0] <= state.stopped + max(plan.patience, plan.for_leftovers(True))
     if ended_at is not None:
         assert all(at <= ended_at for at in told), "nobody is told after the end"
     assert len(kills) <= 1

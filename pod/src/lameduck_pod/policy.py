@@ -50,8 +50,8 @@ class Plan(Record):
     """What the command gets, at least, between being told and our SIGKILL."""
     margin: int = SECOND
     """Our SIGKILL comes so much before the kubelet's."""
-    leftovers: int = 10 * SECOND
-    """What processes that the command left behind get to end."""
+    leftovers: int | None = None
+    """What processes that the command left behind get to end; None: see `for_leftovers`."""
     exit_codes: Mapping[int, int] = {}
 
     @property
@@ -63,6 +63,15 @@ class Plan(Record):
     def patience(self) -> int | None:
         """From the stop signal to our own SIGKILL; None: never."""
         return None if self.grace is None else max(0, self.grace - self.margin)
+
+    def for_leftovers(self, stopped: bool) -> int:
+        """What they get. After a stop signal they may be the server itself, of a start script that has just ended: its
+        drain gets what the kubelet gives it (30 s where that is unknown, Kubernetes' own default)."""
+        if self.leftovers is not None:
+            return self.leftovers
+        if not stopped:
+            return 10 * SECOND
+        return 30 * SECOND if self.grace is None else self.grace
 
     @property
     def lame_time(self) -> int:
@@ -343,7 +352,7 @@ def _ended(plan: Plan, state: State, event: Reaped, now: int) -> tuple[State, li
         return state.but(
             phase="leftovers" if state.phase != "killed" else "killed", code=code, forward_by=None
         ), effects
-    due = now + plan.leftovers
+    due = now + plan.for_leftovers(state.stopped is not None)
     due = due if state.kill_by is None else min(due, state.kill_by)
     n = len(event.children)
     message = f"{n} process{'es' if n > 1 else ''} left behind, told to stop, {human(max(0, due - now))} to end"

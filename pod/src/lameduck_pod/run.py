@@ -117,7 +117,11 @@ OPTIONS: tuple[Option, ...] = (
         "pre-stop", "what a preStop hook takes of the grace period before the stop signal comes", 0, "0", "The end"
     ),
     watch_options.time_option(
-        "leftovers", "what processes that COMMAND leaves behind get to end", policy.Plan.leftovers, group="The end"
+        "leftovers",
+        "what processes that COMMAND leaves behind get to end",
+        None,
+        "10 s; after a stop signal, what is left of the grace period, or 30 s",
+        "The end",
     ),
     Option(
         name="exit-code-map",
