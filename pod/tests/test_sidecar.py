@@ -206,3 +206,17 @@ def test_run_until_quiet_needs_no_hook_at_all(pods, server, network, witness) ->
     assert told["reason"] == "quiet"
     assert 0.8 + 0.4 <= told["waited_s"] < 0.8 + 0.4 + 1.5
     assert pod.events() == ["started", "ready", "watching", "stop_signal", "forwarded", "exited"]
+
+
+def test_run_until_quiet_names_who_was_still_busy_when_its_time_was_over(pods, server, network, witness) -> None:
+    flags = ["--until-quiet", "--port", str(server.port), "--grace", "30", "--most", "700ms", *QUICK]
+    pod = pods("run", *flags, "--", *witness("0"), pid1=False, env={"LAMEDUCK_POD": f"most-{os.getpid()}"})
+    pod.word("ready")
+    client, connection = server.pair()
+    client.sendall(b"GET /for-ever HTTP/1.1\r\n\r\n")
+    connection.recv(4096)
+    pod.process.terminate()
+    assert pod.wait() == 0
+    told = pod.event("forwarded")
+    assert (told["reason"], told["busy"], told["open"]) == ("most", 1, 1)
+    assert "ran into --most, 0.7 s, 1 connection still active: 127.0.0.1:" in told["message"]

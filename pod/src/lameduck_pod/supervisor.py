@@ -78,14 +78,15 @@ class Supervisor:
 
     def _look(self, now: int) -> None:
         due = policy.deadline(self.state)
-        if due is not None and now >= due:
+        over = due is not None and now >= due
+        if self.watch and self.watch.due is not None and (over or now >= self.watch.due):
+            left = self.watch.look(now)  # before the policy's deadline: it knows who was still busy when time ran out
+            if left:
+                self._feed(policy.Quiet(why=left.why, facts=left.facts))
+        if over:
             self._feed(policy.Woke())
         if self.ask_at is not None and now >= self.ask_at:
             self._ask(now)
-        if self.watch and self.watch.due is not None and now >= self.watch.due:
-            left = self.watch.look(now)
-            if left:
-                self._feed(policy.Quiet(why=left.why, facts=left.facts))
 
     def _ask(self, now: int) -> None:
         what = self.is_ready() if self.is_ready and self.state.phase == "running" else ""
@@ -112,7 +113,7 @@ class Supervisor:
             if problem:
                 self.journal.write("warning", problem)
         elif isinstance(effect, policy.PublishDraining) and self.watch:
-            self.watch.start(time.monotonic_ns(), effect.until, effect.watch)
+            self.watch.start(self.state.stopped or time.monotonic_ns(), effect.until, effect.watch)
         elif isinstance(effect, policy.Note):
             self.journal.write(effect.event, effect.message, **effect.facts)
         elif isinstance(effect, policy.KillAll):
