@@ -51,6 +51,7 @@ def summary(recording: Recording, engine: Engine) -> dict[str, object]:
         "failed": len(failed),
         "kinds": dict(Counter(each.failure.kind.value for each in failed if each.failure)),
         "failures": [told(each, owners.get(each.connection, "")) for each in failed[:MOST]],
+        "began": engine.watch.started,
         "failed_at": [each.actual_start or each.intended_start for each in failed],
         "closed_idle": recording.closed_idle,
         "stalls": [[start, length] for start, length in engine.watch.stalls],
