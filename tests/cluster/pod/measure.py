@@ -279,7 +279,9 @@ def main() -> int:
     for name in wanted:
         found = measure(name, a.rollouts)
         table.keep(found)
-        shown = {key: value for key, value in found.items() if key not in {"failures", "failed_by_second", "stopped_at_s"}}
+        shown = {
+            key: value for key, value in found.items() if key not in {"failures", "failed_by_second", "stopped_at_s"}
+        }
         sys.stdout.write(json.dumps(shown) + "\n")
         sys.stdout.flush()
     table.write()
