@@ -125,7 +125,7 @@ def held(seconds: float, watch: Watch) -> Iterator[None]:
 
 
 def forget() -> None:
-    """Connections that were never answered stay in the node's connection table for 120 s, tied to the dead pod: the next
+    """Connections that were never answered stay in the connection table for 120 s, tied to the dead pod: the next
     one from the same port (a single client comes round in about 100 s) would be lost once more."""
     subprocess.run(["conntrack", "-D", "-p", "tcp", "--state", "SYN_SENT"], capture_output=True, check=False)
 
