@@ -30,7 +30,7 @@ from lameduck.local import channel
 from lameduck.local.channel import MOST_DESCRIPTORS, Message
 from lameduck.local.node import Backend
 
-_BOOT = "import sys; sys.path.append(sys.argv[1]); from lameduck.local.ingress import main; main(int(sys.argv[2]))"
+_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from lameduck.local.ingress import main; main(int(sys.argv[2]))"
 _START_PATIENCE = 20.0
 _LAST_WORD_MS = 2_000
 _AGAIN = 0.005
