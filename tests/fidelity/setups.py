@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.fidelity.compare import Measured, kind_of
 
+from lameduck.core.exchange import Kind as Failed
 from lameduck.core.exchange import Lane
 from lameduck.core.instants import MILLISECOND, SECOND, to_ms
 from lameduck.core.path import Kind, Via
@@ -114,6 +115,8 @@ def run(row: str, folder: Path, *, rollouts: int = 3, seed: int = 1) -> Measured
     per_rollout: list[Counter[str]] = [Counter() for _ in begun]
     before: Counter[str] = Counter()
     for exchange in recorded.recording.failed_exchanges():
+        if exchange.failure is None or exchange.failure.kind is Failed.NOT_SENT:
+            continue
         at = exchange.finished if exchange.connected and exchange.finished else exchange.intended_start
         number = sum(start - 100 * MILLISECOND <= at for start in begun)
         (per_rollout[number - 1] if number else before)[kind_of(exchange)] += 1
