@@ -44,6 +44,8 @@ from lameduck.core.timeline import Event, Milestone, Observation
 FORMAT = 1
 COMMIT_EVERY = 0.5
 """Seconds."""
+MOST_ROWS = 50_000
+"""In one chunk: a chunk is put together in memory."""
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -164,8 +166,10 @@ class RunWriter:
         recording, upto = self._recording, len(self._recording.settled)
         rows = recording.settled[self._written : upto]
         self._write_tables()
+        for first in range(0, len(rows), MOST_ROWS):
+            part = rows[first : first + MOST_ROWS]
+            run("INSERT INTO chunk(rows, data) VALUES (?, ?)", (len(part), _pack(recording, part)))
         if rows:
-            run("INSERT INTO chunk(rows, data) VALUES (?, ?)", (len(rows), _pack(recording, rows)))
             self._database.executemany(
                 "INSERT OR REPLACE INTO failed VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 (_failed_row(recording, seq) for seq in rows if recording.failure[seq]),

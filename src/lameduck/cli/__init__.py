@@ -28,7 +28,7 @@ COMMANDS = {
     "simulate": "predict a rollout in virtual time: the lag of each way, and the preStop that it asks for",
     "demo": "the prediction service's story, act by act, from failing to proven",
     "score": "the report card of one server's shutdown, without any cluster",
-    "restore": "put back replicas and cordons that an interrupted proof left behind",
+    "restore": "put back what an interrupted proof left behind: replicas, cordons, agents",
     "load": "send requests at a steady rate and say what became of each",
     "attach": "lay another tool's load (JMeter, k6, an access log) over a run made with prove --no-load",
     "report": "render a kept run again: terminal, html, json, junit, markdown, openmetrics, csv, parquet",

@@ -1,4 +1,4 @@
-"""Put back what a proof changed and could not put back itself: replicas and cordons, after a crash.
+"""Put back what a proof changed and could not put back itself: replicas, cordons, agents, after a crash.
 
 exit codes: 0 nothing is left to put back, 4 something is (its command is printed)
 """

@@ -23,6 +23,8 @@ BROKEN_HOOK = 500 * MILLISECOND
 """A preStop that failed this soon after the deletion never delayed anything."""
 LONG_STREAM = 5 * SECOND
 NEVER = 1 << 62
+BUSY_NODE = SECOND
+"""How late a kubelet that has much to do may tell of a container's end."""
 AT_ONCE = 500 * MILLISECOND
 """PID 1 that leaves its children behind does so at once; later it may just have been quicker to end than they."""
 
@@ -245,8 +247,7 @@ def _exit(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
         return None
     if any(abs(case.judged_at - end) <= NEAR for end in crashes(pod)):
         return Cause("LD902", "LD902", "its process ended by itself, with no stop signal before it")
-    # Seen through the API an exit comes late: it was up to its precision earlier.
-    late = exited.at - exited.precision - NEAR <= case.judged_at <= exited.at
+    late = _exit_at_the_earliest(pod, exited) - NEAR <= case.judged_at <= exited.at
     ends = (exited.at, *pod.facts.get("process_ends", ()))
     if not late and not any(abs(case.judged_at - end) <= NEAR for end in ends):
         return None
@@ -261,6 +262,15 @@ def _exit(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
     if failure.kind is Kind.TRUNCATED and first_byte is not None and exited.at - first_byte >= LONG_STREAM:
         return Cause("LD909", "LD909", f"its answer had been streaming for {human(exited.at - first_byte)}")
     return _ended_by_itself(case, pod)
+
+
+def _exit_at_the_earliest(pod: PodHistory, exited: Mark) -> int:
+    """Seen through the API an exit comes late: by up to its precision, and on a busy node by more. A listener that was
+    seen to close shortly before it may have closed with it."""
+    earliest, closed = exited.at - exited.precision, pod.marks.get(Milestone.LISTENER_CLOSED)
+    if exited.precision and closed is not None and 0 <= exited.at - closed.at <= BUSY_NODE:
+        return min(earliest, closed.at - closed.precision)
+    return earliest
 
 
 def of_kill(pod: PodHistory, evidence: Evidence) -> Cause:

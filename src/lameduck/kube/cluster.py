@@ -23,7 +23,7 @@ from lameduck.kube import workload as reading
 from lameduck.kube.agents import Agents, AgentsWish
 from lameduck.kube.api import Api
 from lameduck.kube.connect import Context
-from lameduck.kube.disrupting import Disruptor
+from lameduck.kube.disrupting import Disruptor, other_number
 from lameduck.kube.eyes import FIRST_SIGHT, Eyes
 from lameduck.kube.here import AnswerDialer, Way, served_by_lives
 from lameduck.kube.inside import AgentKnocker, Aim, InsideLoad
@@ -237,8 +237,8 @@ class KubeCluster:
         ready = {each["metadata"]["name"]: str(each["metadata"]["uid"]) for each in eyes.pods() if is_ready(each)}
         going = await disruptor.do(plan.kind, [each for each in eyes.pods() if is_ready(each)], checked.replicas)
         if plan.kind is Disruption.SCALE:
-            fewer = max(1, checked.replicas - 1)
-            await eyes.until(lambda: eyes.settled(fewer), deadline)
+            between = other_number(checked.replicas)
+            await self._until(lambda: eyes.settled(between), deadline)
         if plan.kind in {Disruption.SCALE, Disruption.DRAIN}:
             await self._put_back()
         gone = uids if plan.kind is Disruption.ROLLOUT else frozenset(ready[name] for name in going)

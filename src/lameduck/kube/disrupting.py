@@ -19,6 +19,11 @@ from lameduck.kube.restoring import Ledger, cordon_debt, replicas_debt
 from lameduck.kube.workload import ANNOTATION, Target
 
 
+def other_number(replicas: int) -> int:
+    """The replicas in between, when it is scaled and scaled back: one fewer, or two where there is but one."""
+    return replicas - 1 if replicas > 1 else 2
+
+
 def _kubeconfig(context: Context) -> dict[str, str]:
     return {"KUBECONFIG": context.kubeconfig} if context.kubeconfig else {}
 
@@ -88,7 +93,7 @@ class Disruptor:
         self.ledger.owe(
             replicas_debt(self.api, self.target.resource, self.target.namespace, self.target.name, replicas)
         )
-        await self.scale(max(1, replicas - 1))
+        await self.scale(other_number(replicas))
 
     async def _evict(self, pod: str) -> None:
         body = {
