@@ -22,6 +22,7 @@ from typing import Any
 
 import servers
 
+from lameduck.core.exchange import Lane
 from lameduck.core.instants import SECOND
 from lameduck.core.plan import DisruptionPlan, Plan, RequestShape, TrafficPlan
 from lameduck.core.proof import Proof
@@ -49,7 +50,10 @@ def proof_of(name: str, *, layer: bool, env: Mapping[str, str] | None = None, **
         **fields,
     )
     shapes = (RequestShape(path="/fast", weight=1 - SLOW_SHARE), RequestShape(path="/slow", weight=SLOW_SHARE))
-    plan = Plan(TrafficPlan(rate=RATE, requests=shapes, duration=2 * SECOND), DisruptionPlan(times=2))
+    traffic = TrafficPlan(rate=RATE, requests=shapes, duration=2 * SECOND)
+    if name in servers.NO_KEEP_ALIVE:
+        traffic = replace(traffic, lanes=((Lane.NEW, 1.0),))
+    plan = Plan(traffic, DisruptionPlan(times=2))
     with tempfile.TemporaryDirectory() as kept:
         return prove(
             lambda observe, folder: LocalCluster(replace(spec, run_dir=folder), observe),

@@ -34,6 +34,7 @@ PYTHON = {
     "tornado": ("python", f"{APPS}/tornado_app.py", "{port}"),
     "sanic, one process": ("python", f"{APPS}/sanic_app.py", "{port}"),
 }
+NO_KEEP_ALIVE = ("gunicorn sync", "werkzeug")
 PACKAGES = ("uvicorn", "gunicorn", "hypercorn", "granian", "daphne", "waitress", "cheroot", "gevent", "werkzeug")
 PACKAGES += ("aiohttp", "tornado", "sanic", "uvicorn-worker")
 

@@ -82,7 +82,7 @@ def ask(names: list[str]) -> int:
             text=True,
             timeout=150,
         )
-        if run.returncode not in (0, 1):
+        if run.returncode not in (0, 1, 3):
             failed += 1
             print(f"{name}: exit {run.returncode}: {run.stderr.strip()[-400:]}", flush=True)
             continue
@@ -107,7 +107,7 @@ def page() -> None:
     for name in (name for name in subjects() if name in cards):
         card = cards[name]
         cells = ("/".join(dict.fromkeys(card["letters"].get(column, []))) or "–" for column in COLUMNS)
-        needs = "; ".join(card["safe_set"]) or "nothing"
+        needs = re.split("[:;]", (card["safe_set"] or ["nothing"])[0])[0]
         lines.append(f"| {name} | **{card['grade']}** | " + " | ".join(f"`{c}`" for c in cells) + f" | {needs} |")
     PAGE.write_text("\n".join(lines) + "\n")
 

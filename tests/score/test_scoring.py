@@ -10,7 +10,6 @@ from lameduck.core.instants import MILLISECOND, SECOND
 from lameduck.core.shutdown import Exit, IdleClose, Lost, Observed, Question
 from lameduck.defects import codes
 from lameduck.defects.scoring import Card, Mark, card
-from lameduck.report.score_card import matrix
 
 Q = Question
 PERFECT = Observed(
@@ -51,7 +50,8 @@ REFUSING = Lost(39, 38, 158, 153, announced=True)
         (but(IN_FLIGHT="C/E"), "F", "the lame-duck layer"),
         (replace(PERFECT, pid_1=Exit(None, 6 * SECOND, 6 * SECOND), deaf=True), "F", "an init as PID 1"),
         (replace(PERFECT, busy=(Exit(None, 6 * SECOND, 6 * SECOND),)), "D", "a drain time-out"),
-        (replace(PERFECT, bare=(Exit(0, 1, orphans=1),)), "D", "a grace period"),
+        (replace(PERFECT, bare=(Exit(0, 1, orphans=1),)), "D", "exec in the start script"),
+        (replace(PERFECT, bare=(Exit(0, 1, orphans=1),), deaf=True), "F", "exec in the start script"),
         (replace(but(REFUSING, NEW="+xxxx"), busy=(Exit(0, 10 * SECOND),)), "D", "preStop + 10 s"),
         (replace(PERFECT, busy=(Exit(0, 10 * SECOND),)), "A", ""),
         (replace(PERFECT, busy=(Exit(0, 16 * SECOND),)), "D", "preStop + 16 s"),
@@ -88,10 +88,4 @@ def test_runs_that_differ_are_marked_as_a_race_but_a_close_header_alone_is_none(
 def test_what_was_not_asked_is_never_good() -> None:
     blind = replace(PERFECT, runs={}, bare=(), busy=(), idle=None, pid_1=None, lost=None)
     assert set(lines(card(blind)).values()) == {Mark.UNKNOWN}
-    assert card(blind).grade == "B"
-
-
-def test_the_matrix_has_a_row_for_each_server() -> None:
-    table = matrix([("a", card(PERFECT)), ("b", card(but(QUEUE="+++++/RRRRR")))])
-    assert "| b | A |" in table
-    assert "`+++++/RRRRR`" in table
+    assert card(blind).grade == "?"

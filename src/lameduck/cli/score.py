@@ -7,8 +7,8 @@ No cluster and no rollout: the server runs here, on a free port of loopback that
 --slow makes all the difference: what takes about a second is what a rollout cuts.
 
 grades: A nothing lost · B a delay before the signal mends it · C pooled clients lose requests whatever the delay ·
-        D ends too late or not at all · F cuts requests in flight, or is deaf as PID 1
-exit codes: 0 A or B; 1 C, D or F; 2 usage; 4 it did not start
+        D ends too late or not at all · F cuts requests in flight, or is deaf as PID 1 · ? too little could be asked
+exit codes: 0 A or B, 1 C, D or F, 2 usage, 3 ?, 4 it did not start, 130 interrupted
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start", type=float, default=30.0, metavar="SECONDS", help="how long it may take to start (30)"
     )
-    parser.add_argument("--budget", type=float, default=38.0, metavar="SECONDS", help="ask again until then (38)")
+    parser.add_argument("--budget", type=float, default=38.0, metavar="SECONDS", help="ask no more after that (38)")
     parser.add_argument("--json", metavar="FILE", help="write the card as JSON; - is standard output")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD", help="the server's command")
 
@@ -58,6 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json != "-":
         Console(highlight=False, width=min(Console().width, 120)).print(screen(judged))
     sys.stdout.flush()
+    if judged.grade == "?":
+        return ExitCode.INCONCLUSIVE
     return ExitCode.OK if judged.grade in "AB" else ExitCode.FAILED
 
 

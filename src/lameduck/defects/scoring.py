@@ -1,14 +1,4 @@
-"""The report card of a server's shutdown: from what was seen to lines, a grade, and the smallest safe set.
-
-The grade, by the first rule that holds:
-
-    F  it cuts requests in flight, or does not hear the stop signal as PID 1
-    D  it finishes what is in flight, but ends too late, never, or leaves processes behind
-    C  clients that look before they reuse a connection still lose requests on it, or get 5xx, at its end: no delay
-       before the signal mends that
-    B  it loses only what comes after its listener is closed: a delay before the signal mends it; or it lost nothing,
-       but never says `Connection: close`, so that pooled clients stay until its end, which nobody saw
-    A  it loses nothing in the second after the signal, on new and on kept-alive connections
+"""The report card of a server's shutdown: from what was seen to lines; `grading` has the grade and the safe set.
 
 Law: a line says what was seen and nothing more; what could not be asked is "not asked", and never counts as good.
 """
@@ -21,11 +11,20 @@ from typing import Any
 
 from lameduck.core.instants import SECOND, human
 from lameduck.core.shutdown import GOOD, HARMLESS, OFFSETS_MS, Exit, Letter, Observed, Question
+from lameduck.defects.grading import (
+    breaks_reuse,
+    cuts,
+    deaf,
+    ends_of,
+    grade_of,
+    outlived,
+    refuses,
+    safe_set_of,
+    silent,
+    slowest,
+    too_late,
+)
 
-SLOW_END = 5 * SECOND
-"""An end that takes so long with nothing, or 0.7 s of work, in hand is too late."""
-LAME_END = 15 * SECOND
-"""The same for a server that serves on meanwhile: the default grace period is twice that."""
 LATE = 2 * SECOND
 """A connection that is kept open for so long after the signal has had its chance to be told."""
 LAYER = "the lame-duck layer (docs/layer.md)"
@@ -106,8 +105,8 @@ def card(seen: Observed) -> Card:
         _end(seen),
         _pid_1(seen),
     ]
-    grade, because = _grade(seen)
-    return Card(grade, because, tuple(lines), tuple(_safe_set(seen)), seen)
+    grade, because = grade_of(seen)
+    return Card(grade, because, tuple(lines), tuple(safe_set_of(seen)), seen)
 
 
 def _unknown(seen: Observed, question: Question) -> Line | None:
@@ -131,26 +130,6 @@ def _of(
         letters,
         seen.settled(question),
     )
-
-
-def cuts(seen: Observed) -> bool:
-    """Whether it ends without finishing what it is working on."""
-    return any(letter not in GOOD for letter in seen.letters(Question.IN_FLIGHT))
-
-
-def deaf(seen: Observed) -> bool:
-    """Whether the stop signal does nothing where the server is PID 1."""
-    return seen.deaf and all(end.code is not None for end in seen.bare)
-
-
-def refuses(seen: Observed) -> bool:
-    """Whether a new connection after the signal may fail."""
-    return any(x not in GOOD for x in seen.letters(Question.NEW) + seen.letters(Question.NEW_BUSY))
-
-
-def breaks_reuse(seen: Observed) -> bool:
-    """Whether a client that looks before it reuses a connection may fail on it."""
-    return any(x not in HARMLESS for x in seen.letters(Question.IDLE) + seen.letters(Question.IDLE_BUSY))
 
 
 def _in_flight(seen: Observed) -> Line:
@@ -256,7 +235,7 @@ def _announces(seen: Observed) -> Line:
     name = "Connection: close after the signal"
     if seen.lost is None:
         return Line(name, Mark.UNKNOWN, "could not be asked")
-    if not _silent(seen):
+    if not silent(seen):
         return Line(name, Mark.GOOD, "said" if seen.lost.announced else "no connection is kept alive")
     why = "it is the only way to move pooled clients away before the end"
     return Line(name, Mark.WARN, "never said", why, LAYER, "LD906")
@@ -288,19 +267,18 @@ def _end(seen: Observed) -> Line:
     name = "the end"
     if not seen.bare:
         return Line(name, Mark.UNKNOWN, "could not be asked")
-    worst = _slowest(_ends(seen))
+    worst = slowest(ends_of(seen))
     text = f"exit {_code(seen.bare[0])} after {_when(seen.bare[0])}"
     if seen.busy:
-        text += f"; {_when(_slowest(list(seen.busy)))} with 0.7 s of work in hand"
+        text += f"; {_when(slowest(list(seen.busy)))} with 0.7 s of work in hand"
     if seen.idle is not None:
         text += f"; {_when(seen.idle.exit)} with an idle connection open"
-    if any(x.orphans for x in seen.bare):
-        return Line(
-            name, Mark.BAD, text + "; processes left behind", "they are killed with the container", "exec", "LD401"
-        )
+    if outlived(seen):
+        why = "the server never heard of it, and is killed with the container"
+        return Line(name, Mark.BAD, text + "; processes left behind", why, "exec in the start script", "LD401")
     if worst.code is None:
         return Line(name, Mark.BAD, text, "SIGKILL ends it at the end of the grace period", "a drain time-out", "LD802")
-    if worst.after > _too_late(seen):
+    if worst.after > too_late(seen):
         why = "the grace period must cover it, and every rollout waits for it"
         return Line(name, Mark.WARN, text, why, "a shorter keep-alive or drain time-out", "LD911")
     return Line(name, Mark.GOOD, text)
@@ -320,78 +298,10 @@ def _pid_1(seen: Observed) -> Line:
             Mark.BAD,
             f"the signal does nothing: it still serves after {human(seen.pid_1.waited)}",
             "the kernel drops signals without a handler for PID 1: every pod waits for SIGKILL, and is cut then",
-            f"an init in front (lameduck-pod run, tini), or {LAYER}",
+            "exec in the start script" if outlived(seen) else f"an init in front (lameduck-pod run, tini), or {LAYER}",
             "LD903",
         )
     return Line(name, Mark.GOOD, f"exit {_code(seen.pid_1)} after {_when(seen.pid_1)}")
-
-
-def _grade(seen: Observed) -> tuple[str, str]:
-    ends = _ends(seen)
-    if cuts(seen):
-        return "F", "it cuts requests in flight"
-    if deaf(seen):
-        return "F", "as PID 1 it does not hear the stop signal"
-    if any(x.code is None for x in ends):
-        return "D", "it may not end before SIGKILL"
-    if any(x.orphans for x in ends):
-        return "D", "it leaves processes behind"
-    if any(x.after > _too_late(seen) for x in ends):
-        return "D", f"it takes {human(_slowest(ends).after)} to end"
-    if breaks_reuse(seen):
-        return "C", "pooled clients lose requests at its end, whatever the delay before"
-    lost = seen.lost
-    if refuses(seen) or lost is None or lost.new_failed or lost.pooled_failed:
-        return "B", "it loses what comes after its listener is closed: a delay before the signal mends it"
-    if not seen.runs.get(Question.IN_FLIGHT):
-        return "B", "it lost nothing, but nobody asked what becomes of requests in flight"
-    if _silent(seen):
-        return "B", "it serves on after the signal, but never says Connection: close: pooled clients stay until its end"
-    return "A", "nothing was lost in the second after the signal"
-
-
-def _too_late(seen: Observed) -> int:
-    return SLOW_END if refuses(seen) or breaks_reuse(seen) else LAME_END
-
-
-def _silent(seen: Observed) -> bool:
-    """Whether its kept-alive connections are never told to go."""
-    return seen.keep_alive and seen.lost is not None and not seen.lost.announced
-
-
-def _safe_set(seen: Observed) -> list[str]:
-    """The least that makes a rollout lose nothing, as far as this measurement can say."""
-    needed: list[str] = []
-    grade, _ = _grade(seen)
-    if grade == "A":
-        return needed
-    if deaf(seen):
-        needed.append("an init as PID 1 (lameduck-pod run), unless the layer holds the signal")
-    if cuts(seen):
-        needed.append("the lame-duck layer: it waits for requests in flight; no delay before the signal does")
-    elif breaks_reuse(seen):
-        needed.append("the lame-duck layer, and without it preStop ≥ 3 s: pooled clients lose one request each then")
-    elif refuses(seen):
-        needed.append(
-            "preStop ≥ 3 s, or the lame-duck layer; with preStop alone, clients that do not look may lose one"
-        )
-    elif _silent(seen):
-        needed.append("Connection: close after the signal, as the lame-duck layer says it")
-    worst = _slowest(_ends(seen)) if seen.bare else None
-    if worst is not None and worst.code is None:
-        needed.append(f"a drain time-out: it was alive {human(worst.waited)} after the signal")
-    elif worst is not None:
-        seconds = -(-worst.after // SECOND)
-        needed.append(f"a grace period ≥ preStop + {seconds} s + your longest request")
-    return needed
-
-
-def _ends(seen: Observed) -> list[Exit]:
-    return [*seen.bare, *seen.busy, *([seen.idle.exit] if seen.idle else [])]
-
-
-def _slowest(ends: list[Exit]) -> Exit:
-    return max(ends, key=lambda end: (end.code is None, end.after))
 
 
 def _code(end: Exit) -> str:

@@ -11,11 +11,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from lameduck.core.shutdown import Question
 from lameduck.defects.scoring import Card, Line, Mark
 
 MARKS = {Mark.GOOD: ("✓", "green"), Mark.WARN: ("!", "yellow"), Mark.BAD: ("✗", "bold red"), Mark.UNKNOWN: ("?", "dim")}
-GRADES = {"A": "green", "B": "green", "C": "yellow", "D": "yellow", "F": "red"}
+GRADES = {"A": "green", "B": "green", "C": "yellow", "D": "yellow", "F": "red", "?": "yellow"}
 
 
 def screen(card: Card) -> RenderableType:
@@ -59,19 +58,3 @@ def _line(line: Line) -> RenderableType:
         return table
     more = Text.assemble((line.why, "dim"), *([("\n→ ", "cyan"), (line.todo, "cyan")] if line.todo else []))
     return Group(table, Padding(more, (0, 0, 0, 35)))
-
-
-def matrix(cards: list[tuple[str, Card]]) -> str:
-    """Several servers as one Markdown table, a letter for each request."""
-    names = [question for question in Question if question is not Question.PID_1]
-    head = ["server", "grade", *(name.value for name in names), "lost: new, kept alive", "as PID 1"]
-    rows = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    for name, card in cards:
-        seen = card.observed
-        letters = ["/".join(dict.fromkeys(seen.runs.get(question, ("",)))) for question in names]
-        lost = seen.lost
-        told = f"{lost.new_failed}/{lost.new_sent}, {lost.pooled_failed}/{lost.pooled_sent}" if lost else ""
-        first = "" if seen.pid_1 is None else "ignored" if seen.pid_1.code is None else f"exit {seen.pid_1.code}"
-        cells = [name, card.grade, *(f"`{x}`" if x else "" for x in letters), told, first]
-        rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(rows) + "\n"
