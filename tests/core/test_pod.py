@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lameduck.core import podspec
@@ -471,6 +471,7 @@ durations = st.one_of(st.none(), st.integers(0, 40 * 1000).map(lambda ms: ms * M
 
 
 @given(st.integers(0, 12), hooks, durations, durations, st.integers(0, 200))
+@example(grace=0, hook=None, drain=2_000 * MS, hook_takes=None, stop=0)
 def test_every_termination_ends_and_sigkill_is_never_early_and_never_more_than_two_seconds_late(
     grace: int, hook: Hook | None, drain: int | None, hook_takes: int | None, stop: int
 ) -> None:
@@ -484,7 +485,7 @@ def test_every_termination_ends_and_sigkill_is_never_early_and_never_more_than_t
     if killed is not None:
         assert killed - signalled >= 2_000
         assert killed - stop >= grace * 1_000 - 1
-        assert node.detail(M.EXITED) == {"code": 137}
+        assert node.detail(M.EXITED) == {"code": 137} or exited == killed, "at the same instant either may win"
     else:
         assert drain is not None and exited == pytest.approx(signalled + drain / MS)
     assert len(node.at(Signal)) == 1 and len(node.at(M.PRESTOP_STARTED)) == len(node.at(M.PRESTOP_FINISHED))

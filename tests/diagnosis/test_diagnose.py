@@ -79,6 +79,9 @@ ROWS = {
         [*going(exited=6_010, killed=6_000, gone=6_900),
          Observation(at(DELETION + 6_010), Event.POD_FACT, "old", detail={"handler_gone": True})],
         [lost(5_500, "closed", "await", lane="reuse", nth=7, after=510)], ("LD903", "LD903")),
+    "SIGKILL, and a busy machine noticed the exit late": (
+        going(details=shell(), exited=6_500, killed=6_000, gone=6_900),
+        [lost(5_900, "closed", "await", lane="reuse", nth=7, after=160)], ("LD401", "LD903")),
     "SIGKILL, and PID 1 ignores the signal on purpose": (
         going(details={**KILLED, "stop_signal": {"pid1": "python", "caught": False, "ignored": True}},
               exited=6_010, killed=6_000, gone=6_900),

@@ -151,9 +151,9 @@ def _steady_race(case: Joined) -> Cause | None:
 
 def _told(pod: PodHistory) -> int:
     """When the app was told to stop: not by its deletion, nor by a signal that process 1 had no handler for, nor by one
-    that `lameduck-pod run` had not passed on yet."""
-    signal = _arrived(pod)
-    return NEVER if signal is None or signal.detail.get("caught") is False else signal.at - _precision(pod)
+    that `lameduck-pod run` had not passed on yet; SIGKILL tells everybody."""
+    signal, killed = _arrived(pod), _at(pod, Milestone.KILLED)
+    return killed if signal is None or signal.detail.get("caught") is False else signal.at - _precision(pod)
 
 
 def _arrived(pod: PodHistory) -> Mark | None:
@@ -247,7 +247,9 @@ def _exit(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
         return None
     if any(abs(case.judged_at - end) <= NEAR for end in crashes(pod)):
         return Cause("LD902", "LD902", "its process ended by itself, with no stop signal before it")
-    late = _exit_at_the_earliest(pod, exited) - NEAR <= case.judged_at <= exited.at
+    # Between SIGKILL and it, nothing but the SIGKILL cuts, however late a busy machine lets the exit be noticed.
+    earliest = min(_exit_at_the_earliest(pod, exited) - NEAR, _at(pod, Milestone.KILLED))
+    late = earliest <= case.judged_at <= exited.at
     ends = (exited.at, *pod.facts.get("process_ends", ()))
     if not late and not any(abs(case.judged_at - end) <= NEAR for end in ends):
         return None
