@@ -81,7 +81,7 @@ TABLE = {
     ),
     "a second stop signal ends the delay": (
         Plan(delay=5 * SECOND, grace=30 * SECOND),
-        [BORN, (1, TERM), (2, TERM)],
+        [BORN, (1, TERM), (2, TERM), (6, Woke())],
         [SetReady(ready=False), PublishDraining(until=31 * SECOND, watch=False), Send(number=SIGTERM)],
     ),
     "a third is passed on, for commands that then hurry": (

@@ -105,7 +105,7 @@ def test_the_journal_is_more_exact_than_an_estimate_and_adds_to_what_was_seen() 
     word = Observation(90, M.STOP_SIGNAL, "a", precision=5, source=JOURNAL, detail={"how": "the pod's journal"})
     mark = fold([guess, word])["a"].marks[M.STOP_SIGNAL]
     assert (mark.at, mark.precision, mark.source, mark.detail["how"]) == (90, 5, JOURNAL, "the pod's journal")
-    exact = Observation(91, M.STOP_SIGNAL, "a", source="local", detail={"pid1": "python3"})
+    exact = Observation(91, M.STOP_SIGNAL, "a", precision=5, source="local", detail={"pid1": "python3"})
     mark = fold([exact, word])["a"].marks[M.STOP_SIGNAL]
     assert (mark.at, mark.source, mark.detail) == (91, "local", {"pid1": "python3", "how": "the pod's journal"})
 
