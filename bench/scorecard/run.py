@@ -24,7 +24,7 @@ from subjects import servers, subjects, versions
 
 CARDS = Path(__file__).parent / "cards"
 PAGE = servers.ROOT / "docs/scorecard.md"
-HEAD = Path(__file__).with_name("head.md")
+HEAD, FOOT = Path(__file__).with_name("head.md"), Path(__file__).with_name("foot.md")
 COLUMNS = {
     "in_flight": "in flight",
     "six_slow": "six slow",
@@ -109,7 +109,7 @@ def page() -> None:
         cells = ("/".join(dict.fromkeys(card["letters"].get(column, []))) or "–" for column in COLUMNS)
         needs = re.split("[:;]", (card["safe_set"] or ["nothing"])[0])[0]
         lines.append(f"| {name} | **{card['grade']}** | " + " | ".join(f"`{c}`" for c in cells) + f" | {needs} |")
-    PAGE.write_text("\n".join(lines) + "\n")
+    PAGE.write_text("\n".join(lines) + "\n" + FOOT.read_text())
 
 
 if __name__ == "__main__":

@@ -13,8 +13,18 @@ public final class Prediction implements HandlerProvider {
 
   @Override
   public HttpHandler getHandler() {
-    if (Boolean.getBoolean("lameduck")) Signal.handle(new Signal("TERM"), signal -> new Thread(this::leave).start());
-    return this::handle;
+    HttpHandler app = Prediction::answer;
+    if (!Boolean.getBoolean("lameduck")) return app;
+    Signal.handle(new Signal("TERM"), signal -> new Thread(this::leave).start());
+    return exchange -> {
+      inHand.incrementAndGet();
+      exchange.addExchangeCompleteListener((done, next) -> {
+        inHand.decrementAndGet();
+        next.proceed();
+      });
+      if (lame) exchange.setPersistent(false);
+      app.handleRequest(exchange);
+    };
   }
 
   private void leave() {
@@ -29,21 +39,14 @@ public final class Prediction implements HandlerProvider {
     System.exit(0);
   }
 
-  private void handle(HttpServerExchange exchange) throws Exception {
-    if (exchange.isInIoThread()) {
-      inHand.incrementAndGet();
-      exchange.addExchangeCompleteListener((done, next) -> {
-        inHand.decrementAndGet();
-        next.proceed();
-      });
-      if (exchange.getRequestPath().startsWith("/slow")) {
-        exchange.dispatch(this::handle);
+  private static void answer(HttpServerExchange exchange) throws Exception {
+    if (exchange.getRequestPath().startsWith("/slow")) {
+      if (exchange.isInIoThread()) {
+        exchange.dispatch(Prediction::answer);
         return;
       }
-    } else {
       Thread.sleep(1000);
     }
-    if (lame) exchange.setPersistent(false);
     exchange.getResponseSender().send("ok");
   }
 }
