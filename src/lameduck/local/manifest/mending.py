@@ -24,6 +24,8 @@ from lameduck.manifests.text import Text, apply_edits, diff
 from lameduck.manifests.workloads import Container, Workload
 from lameduck.manifests.yamlnode import Node
 
+_ALSO = {"LD401": ("LD501",)}
+"""What lint calls the same thing where the image, and with it the shell, is not known."""
 _WHOLE = ("sleep", "exec", "httpGet", "tcpSocket")
 """The kinds of a hook: one takes the place of another."""
 
@@ -115,7 +117,7 @@ class Patching:
         code = finding.defect.code
         project = self._project(now)
         chosen = choose(project, self._wish)
-        found = lint(project, Choice(select=(code,), confidence=Confidence.POSSIBLE)).findings
+        found = lint(project, Choice(select=(code, *_ALSO.get(code, ())), confidence=Confidence.POSSIBLE)).findings
         for one in found:
             files = [patch.file for patch in one.fix.patches if patch.edits] if one.fix else []
             mine = _belongs(one, project, chosen.workload, chosen.serving)
@@ -123,7 +125,7 @@ class Patching:
                 continue
             for patch in one.fix.patches:
                 old = now.get(patch.file) or self.reader(now)(patch.file)
-                if old is not None and patch.edits and not _is_manifest(patch.file):
+                if old is not None and patch.edits:
                     now[patch.file] = Text(patch.file, apply_edits(old.content, patch.edits))
             return [f"{one.fix.title} ({', '.join(dict.fromkeys(files))})"], []
         return [], [f"the start script of {code}: {finding.fix.title if finding.fix else ''}"]
@@ -131,10 +133,6 @@ class Patching:
     def _project(self, now: Mapping[str, Text]) -> Project:
         texts = [now.get(text.path, text) for text in (*self._texts, *self._dockerfiles)]
         return Project(texts, self.reader(now), Settings())
-
-
-def _is_manifest(path: str) -> bool:
-    return path == "-" or path.endswith((".yaml", ".yml", ".json"))
 
 
 def _belongs(one: Finding, project: Project, workload: Workload, serving: Container) -> bool:
@@ -154,10 +152,10 @@ class _Step:
 
 
 def _fragments(fix: Fix) -> Iterable[Mapping[str, Any] | None]:
-    """Each patch as a manifest fragment; None for a start script; what is neither is left out."""
+    """Each patch as a manifest fragment; then None for a start script, which is mended where a drain window is already
+    there. What is neither is left out."""
     for patch in fix.patches:
         if patch.snippet.startswith("#!"):
-            yield None
             continue
         try:
             data = yaml.safe_load(patch.snippet)
@@ -165,6 +163,8 @@ def _fragments(fix: Fix) -> Iterable[Mapping[str, Any] | None]:
             continue
         if isinstance(data, dict) and "spec" in data:
             yield data
+    if any(patch.snippet.startswith("#!") for patch in fix.patches):
+        yield None
 
 
 def _steps(fragment: Mapping[str, Any], serving: str) -> Iterable[_Step]:
