@@ -164,3 +164,21 @@ def test_where_neither_cluster_nor_image_can_sleep_the_drain_sidecar_is_shown(
     assert mend(files, settings=Settings(kubernetes=version)).changed == [], (
         "it names an image that only the reader has"
     )
+
+
+RUN = "          command: [lameduck-pod, run, OPTIONS--, gunicorn, app:app]\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "more", "found"),
+    [
+        ("", "", True),
+        ("--until-quiet, ", "", False),
+        ('--delay, "5", ', "", False),
+        ("", '          env: [{name: LAMEDUCK_DELAY, value: "5"}]\n', False),
+        ("", "          envFrom: [{configMapRef: {name: settings}}]\n", False),
+    ],
+)
+def test_lameduck_pod_run_delays_only_where_it_is_told_to(options: str, more: str, found: bool) -> None:
+    files = {"web.yaml": BARE.replace("IMAGE", "x:1").replace("HOOK", RUN.replace("OPTIONS", options) + more)}
+    assert ("LD101" in {one.defect.code for one in found_in(files)}) is found

@@ -75,7 +75,8 @@ from lameduck.defects.lintkit import (
 from lameduck.defects.rollouts import least_replicas
 from lameduck.defects.snippets import drain_window
 from lameduck.manifests.hooks import HookKind, hook_of
-from lameduck.manifests.project import Project
+from lameduck.manifests.project import Program, Project
+from lameduck.manifests.workloads import Container
 
 DEFECT = Defect(
     "LD101",
@@ -149,4 +150,17 @@ def _waits_itself(project: Project, one: Served) -> bool:
     if program is not None:
         words += [*(program.launch.argv or ()), *(link.label for link in program.chain.links)]
     line = " ".join(words).lower()
-    return "requestacceptgracetimeout" in line or "lameduck-pod" in line
+    if "lameduck-pod" in line:
+        return any(word in line for word in ("--delay", "--until-quiet")) or _by_variable(program, one.container)
+    return "requestacceptgracetimeout" in line
+
+
+def _by_variable(program: Program | None, container: Container) -> bool:
+    """Whether `lameduck-pod run` may be told to wait by its environment: the manifest's or the image's."""
+    told = str(container.node["env"].data)
+    stage = program.launch.stage if program else None
+    while stage is not None:
+        told += "".join(one.value for one in stage.instructions if one.name == "ENV")
+        stage = stage.parent
+    known = ("LAMEDUCK_DELAY", "LAMEDUCK_UNTIL_QUIET")
+    return bool(container.node["envFrom"]) or any(name in told for name in known)
