@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from lameduck.core.exchange import Exchange, Lane
 from lameduck.core.instants import MILLISECOND, SECOND
-from lameduck.core.lag import Lag, fallback_spans, last_routed, measure
+from lameduck.core.lag import Lag, fallback_spans, last_routed, measure, unready_spans
 from lameduck.core.recording import Recording
 from lameduck.core.timeline import Event, Mark, Milestone, Observation, PodHistory
 
@@ -99,3 +99,16 @@ def test_the_suggested_pre_stop_is_the_lag_and_a_second_rounded_up_and_never_bel
 
 def test_nothing_measured_suggests_nothing() -> None:
     assert Lag({}).suggested_pre_stop is None
+
+
+def test_a_span_without_any_ready_endpoint_is_one_of_fallback() -> None:
+    def life(name: str, ready: int, not_ready: int | None) -> PodHistory:
+        marks = {Milestone.ENDPOINT_READY: Mark(ready * SECOND, 0, "")}
+        if not_ready is not None:
+            marks[Milestone.ENDPOINT_NOT_READY] = Mark(not_ready * SECOND, 0, "")
+        return PodHistory(name, marks)
+
+    assert unready_spans([life("old", 1, 10), life("new", 12, None)]) == [(10 * SECOND, 12 * SECOND)]
+    assert unready_spans([life("old", 1, 10), life("new", 9, None)]) == []
+    assert unready_spans([life("old", 1, 10)]) == [(10 * SECOND, 1 << 62)]
+    assert unready_spans([life("old", 1, 10), life("new", 10, None)]) == []

@@ -127,10 +127,12 @@ ROWS = {
         quick=True,
     ),
     "g": Row(
-        "preStop exec `sleep 10`, grace 5 s, short requests",
-        Shape(POLITE, hook=execute("sleep", "10"), grace=5),
+        "preStop exec `sleep 10`, grace 5 s, short requests: cushioned by the kubelet's 2 s",
+        Shape(hook=execute("sleep", "10"), grace=5),
         "PROVEN",
-        rollouts=1,
+        may=frozenset({RACE_AT_STOP}),
+        lost=(0, 20),
+        also=frozenset({"FAILED"}),
     ),
     "g3": Row(
         "preStop exec `sleep 10`, grace 5 s, requests of 4 s",
@@ -143,7 +145,7 @@ ROWS = {
     ),
     "h": Row(
         "no readiness probe, listens after 3 s, preStop sleep 5",
-        Shape(("listens-late", "3"), readiness=False, hook=sleep(5)),
+        Shape(POLITE, readiness=False, hook=sleep(5), environment={"LISTEN_AFTER": "3"}),
         "FAILED",
         frozenset({NOT_LISTENING}),
         lost=(50, 2000),
@@ -167,7 +169,7 @@ ROWS = {
     ),
     "i8": Row(
         "1 replica, maxSurge 0, preStop sleep 5, listens after 8 s",
-        Shape(("listens-late", "8"), replicas=1, strategy=ONE_BY_ONE, hook=sleep(5)),
+        Shape(POLITE, replicas=1, strategy=ONE_BY_ONE, hook=sleep(5), environment={"LISTEN_AFTER": "8"}),
         "FAILED",
         frozenset({NO_ENDPOINT}),
         EDGES | {TOO_SHORT},

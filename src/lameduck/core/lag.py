@@ -60,6 +60,7 @@ class Lag:
         return max(ceil((self.maximum + SECOND) / SECOND), 5 if self.censored else self.floor)
 
 
+NEVER = 1 << 62
 SILENCE = 2 * SECOND
 USUAL = 10
 FEW = 0.05
@@ -140,6 +141,27 @@ def fallback_spans(observations: Iterable[Observation]) -> list[tuple[int, int]]
             spans.append((since, seen.at))
             since = None
     return spans if since is None else [*spans, (since, end)]
+
+
+def unready_spans(pods: Iterable[PodHistory]) -> list[tuple[int, int]]:
+    """When no endpoint was ready, by what the EndpointSlice said: (from, to) in ns. A data plane then falls back."""
+    changes: list[tuple[int, int]] = []
+    for pod in pods:
+        ready, not_ready = pod.at(Milestone.ENDPOINT_READY), pod.at(Milestone.ENDPOINT_NOT_READY)
+        if ready is not None:
+            changes.append((ready, 1))
+            if not_ready is not None:
+                changes.append((not_ready, -1))
+    spans: list[tuple[int, int]] = []
+    count, since = 0, None
+    for at, change in sorted(changes, key=lambda each: (each[0], -each[1])):
+        count += change
+        if not count:
+            since = at
+        elif since is not None:
+            spans.append((since, at))
+            since = None
+    return spans if since is None else [*spans, (since, NEVER)]
 
 
 def measure(

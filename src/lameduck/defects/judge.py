@@ -16,7 +16,7 @@ from lameduck.core.foreign import attempts_gate, promise_gate, sight_gates
 from lameduck.core.histogram import Histogram
 from lameduck.core.instants import SECOND
 from lameduck.core.join import Joined, join
-from lameduck.core.lag import Lag, Sender, fallback_spans, measure
+from lameduck.core.lag import Lag, Sender, fallback_spans, measure, unready_spans
 from lameduck.core.proof import (
     Gate,
     Proof,
@@ -156,7 +156,7 @@ def _lag(run: Run, pods: Mapping[str, PodHistory], more: Mapping[str, Sequence[i
     return measure(
         pods.values(),
         run.recording,
-        fallback_spans(run.observations),
+        fallback_spans(run.observations) if run.facts.kind == "local" else unready_spans(pods.values()),
         routes_known=_routes_known(run),
         tied=more,
         senders=senders if len(senders) > 1 else (),

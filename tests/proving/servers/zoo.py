@@ -168,7 +168,8 @@ def on_late(listener):
 
 def main():
     if behaviour == "listens-late":
-        time.sleep(float(sys.argv[2]) if len(sys.argv) > 2 else 1.5)
+        time.sleep(1.5)
+    time.sleep(float(os.environ.get("LISTEN_AFTER", "0")))
     host = "127.0.0.1" if behaviour == "binds-loopback" else "0.0.0.0"
     listener = socket.create_server((host, int(os.environ["PORT"])), backlog=256)
     if behaviour == "leaves-a-child" and os.fork():
