@@ -14,7 +14,7 @@ from lameduck.core import path
 from lameduck.core.exchange import Kind, Lane
 from lameduck.core.foreign import attempts_gate, promise_gate, sight_gates
 from lameduck.core.histogram import Histogram
-from lameduck.core.instants import SECOND
+from lameduck.core.instants import SECOND, human
 from lameduck.core.join import Joined, join
 from lameduck.core.lag import Lag, Sender, fallback_spans, measure, unready_spans
 from lameduck.core.proof import (
@@ -142,7 +142,7 @@ def examine(run: Run) -> Judgement:
         rollout_times=_rollout_times(run),
         disruption=run.plan.disruption.kind.value,
         sockets=sockets,
-        notes=(*run.facts.notes, *_said(run), *(() if sockets else (NOT_TESTED,))),
+        notes=(*run.facts.notes, *_said(run), *_stayed(run, pods), *(() if sockets else (NOT_TESTED,))),
         imported=run.foreign.as_dict() if run.foreign else None,
         run=run.meta,
     )
@@ -183,10 +183,39 @@ def _lanes(run: Run, by_lane: Mapping[str, int]) -> list[Lane]:
     return [Lane(lane) for lane in by_lane] if run.foreign else [lane for lane, _ in run.plan.traffic.lanes]
 
 
-def _said(run: Run) -> list[str]:
-    """What an imported load cannot say."""
-    if run.foreign is None:
+def _stayed(run: Run, pods: Mapping[str, PodHistory]) -> list[str]:
+    """Kept-alive connections that went on to a pod after its endpoint had left: no Service ever moves an open one."""
+    left = {name: at for name, pod in pods.items() if (at := pod.at(Milestone.ENDPOINT_NOT_READY)) is not None}
+    recording, longest, flows = run.recording, 0, set[int]()
+    texts = recording.names.texts
+    ends = [left.get(text, 0) for text in texts]
+    rows = zip(
+        recording.nth_on_connection,
+        recording.actual_start,
+        recording.served_by,
+        recording.routed_to,
+        recording.connection,
+        strict=True,
+    )
+    for nth, at, served, routed, number in rows:
+        end = ends[served or routed]
+        if nth > 1 and end and at > end:
+            longest = max(longest, at - end)
+            flows.add(number)
+    if not flows:
         return []
+    told = (
+        f"{len(flows):,} kept-alive connections stayed on pods that were going, up to {human(longest)} after their "
+        "endpoints had left: an open connection is never moved, only a server's Connection: close ends it in peace"
+    )
+    return [told]
+
+
+def _said(run: Run) -> list[str]:
+    """What an imported load cannot say; what kube-proxy says of itself."""
+    if run.foreign is None:
+        compared = run.facts.details.get("kube_proxy")
+        return [str(compared)] if compared else []
     told = [f"{run.foreign.kind}'s file: {each}" for each in run.foreign.losses]
     if run.foreign.outside:
         told.append(f"{run.foreign.outside:,} requests of {run.foreign.source} lie before or after this run")

@@ -19,6 +19,7 @@ from lameduck.core.instants import SECOND, human
 from lameduck.core.plan import Disruption, DisruptionPlan, TrafficPlan
 from lameduck.core.recording import Recording
 from lameduck.core.timeline import Event, Observation
+from lameduck.kube import proxymetric
 from lameduck.kube import workload as reading
 from lameduck.kube.agents import Agents, AgentsWish
 from lameduck.kube.api import Api
@@ -31,6 +32,7 @@ from lameduck.kube.inspecting import process_one
 from lameduck.kube.journals import Journals
 from lameduck.kube.listeners import Listeners
 from lameduck.kube.preflight import Checked, check
+from lameduck.kube.proxymetric import Programmed
 from lameduck.kube.restoring import Ledger
 from lameduck.kube.sight import is_ready
 from lameduck.kube.workload import Target
@@ -79,6 +81,8 @@ class KubeCluster:
         self._journals: Journals | None = None
         self._agents: Agents | None = None
         self._inside: InsideLoad | None = None
+        self._proxy_before: Programmed | None = None
+        self._programmed = ""
         self._stopped = False
         self.left: list[str] = []
         """Commands for what could not be put back."""
@@ -127,6 +131,7 @@ class KubeCluster:
         except TimeoutError:
             why = self._eyes.why_not()
             raise EnvironmentFault(f"{checked.target} is not settled, or not routed to: {why}") from None
+        self._proxy_before = await proxymetric.read(self._api, self._node())
         return self._facts(checked)
 
     def dialer(self) -> Dialer:
@@ -143,7 +148,8 @@ class KubeCluster:
 
     def facts_of_load(self) -> Mapping[str, Any]:
         """See `lameduck.cluster.Loading`."""
-        return {"senders": self._inside.senders} if self._inside is not None else {}
+        facts: dict[str, Any] = {"kube_proxy": self._programmed} if self._programmed else {}
+        return {**facts, "senders": self._inside.senders} if self._inside is not None else facts
 
     def attribute(self, recording: Recording) -> None:
         """See `lameduck.cluster.Attributing`: of pods that had the same name, which one answered; and the journals."""
@@ -194,10 +200,17 @@ class KubeCluster:
         if self._dialer is not None:
             self._dialer.close()
         await self._put_back()
+        if self._proxy_before is not None:
+            after = await proxymetric.read(self._api, self._node())
+            self._programmed = "" if after is None else proxymetric.in_words(after.since(self._proxy_before))
         if self._agents is not None:
             await self._agents.stop()
             self.left += self._agents.left
         await self._api.close()
+
+    def _node(self) -> str:
+        """A node that has a pod of the workload."""
+        return next((str(each["spec"]["nodeName"]) for each in self._need().pods if each.get("spec")), "")
 
     # load from inside
 

@@ -20,7 +20,7 @@ from lameduck.core.instants import human
 from lameduck.core.proof import Gate, Proof, Verdict
 from lameduck.core.statistics import CONFIDENCE
 from lameduck.report.inert import inert
-from lameduck.report.words import counts, most_first, percent
+from lameduck.report.words import counts, lag_by_node, most_first, percent
 
 COLOURS = {Verdict.PROVEN: "green", Verdict.FAILED: "red", Verdict.INCONCLUSIVE: "yellow"}
 SEVERITIES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
@@ -91,6 +91,7 @@ def _rows(proof: Proof) -> Iterable[tuple[str, str, str]]:
             f"{least}{human(proof.lag.maximum)}",
             f"at most, {middle} in the middle, of {len(proof.lag.by_pod)}",
         )
+    yield from (("", longest, words) for longest, words in lag_by_node(proof))
     if proof.arithmetic:
         yield "suggested", "", proof.arithmetic
     if proof.masked:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from lameduck.core.finding import Finding
 from lameduck.core.instants import human
@@ -60,6 +60,17 @@ def numbers(proof: Proof) -> Iterable[tuple[str, str, str]]:
             f"{least}{human(proof.lag.maximum)}",
             f"at most, p50 {human(proof.lag.quantile(0.5) or 0)}, of {len(proof.lag.by_pod)} terminations",
         )
+    yield from (("lag by node", longest, words) for longest, words in lag_by_node(proof))
+
+
+def lag_by_node(proof: Proof) -> Iterator[tuple[str, str]]:
+    """The longest lag that each node saw, and the rest in words, where several nodes sent."""
+    for node in proof.lag.by_node:
+        lag = proof.lag.of_node(node)
+        least = "≥ " if lag.censored else ""
+        if lag.maximum is not None:
+            middle = human(lag.quantile(0.5) or 0)
+            yield f"{least}{human(lag.maximum)}", f"from {node}: {middle} in the middle, of {len(lag.by_pod)}"
 
 
 def heading(finding: Finding) -> str:
