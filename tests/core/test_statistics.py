@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lameduck.core.statistics import fisher, upper_bound
+from lameduck.core.statistics import fisher, lower_bound, upper_bound
 
 
 def test_zero_failures_still_allow_a_rate_by_the_rule_of_three() -> None:
@@ -34,3 +34,9 @@ def test_fisher_is_the_sum_over_all_tables_at_most_as_likely(a: int, n: int, b: 
     ways = {k: comb(n, k) * comb(m, a + b - k) for k in range(max(0, a + b - m), min(a + b, n) + 1)}
     exact = sum(way for way in ways.values() if way <= ways[a]) / comb(n + m, a + b)
     assert fisher(a, n, b, m) == pytest.approx(exact, abs=1e-6)
+
+
+@given(st.integers(0, 60), st.integers(1, 300))
+def test_the_lower_bound_is_the_upper_one_of_what_did_not_fail(failed: int, total: int) -> None:
+    failed = min(failed, total)
+    assert lower_bound(failed, total) == pytest.approx(1 - upper_bound(total - failed, total), abs=1e-9)

@@ -1,7 +1,10 @@
 """Two runs side by side: what counts as worse, and that chance alone never does."""
 
+import math
+import random
 from array import array
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,11 +15,13 @@ from tests.report.browser import chromium, opened
 from tests.report.stories import failing, keep, proven
 
 from lameduck.cli import main
+from lameduck.core.exchange import Failure, Kind, Stage
 from lameduck.core.instants import MILLISECOND, SECOND
 from lameduck.core.recording import Recording
 from lameduck.core.run import Run
+from lameduck.core.timeline import Milestone
 from lameduck.defects.judge import examine
-from lameduck.report.bootstrap import Blocks, difference
+from lameduck.report.bootstrap import Blocks, difference, permuted
 from lameduck.report.compare import Comparison, Grade, compare
 from lameduck.report.compare_text import markdown, page
 
@@ -130,3 +135,61 @@ def test_the_page_is_accessible_and_hostile_names_are_text(tmp_path: Path) -> No
         assert shown.evaluate("document.documentElement.scrollWidth") <= 380
         shown.emulate_media(color_scheme="dark")
         assert not [v for v in Axe().run(shown).response["violations"] if v["impact"] in {"serious", "critical"}]
+
+
+def again(run: Run, seed: int) -> Run:
+    """The same thing run once more: other luck in who is lost (by termination) and in how fast answers are (by second).
+
+    A termination loses a share of its first second that is drawn anew, as a lag is: most lose little, some lose all.
+    """
+    dice = random.Random(seed)
+    recording = Recording()
+    for name, value in vars(run.recording).items():
+        setattr(recording, name, value)
+    deletions = sorted(each.at for each in run.observations if each.what is Milestone.DELETION_REQUESTED)
+    gone = [(at, at + round(dice.choice((0.05, 0.1, 0.95, 1.05)) * SECOND), dice.uniform(0.2, 0.6)) for at in deletions]
+    kind = recording.failure_index(Failure(Stage.CONNECT, Kind.REFUSED, 111))
+    weather = [dice.lognormvariate(0, 0.1) for _ in range(200)]
+    failure, finished = array("H"), array("q")
+    for start in recording.intended_start:
+        lost = any(begin <= start < end and dice.random() < share for begin, end, share in gone)
+        failure.append(kind if lost else 0)
+        took = dice.lognormvariate(0, 0.5) * weather[(start - run.load_started) // SECOND] * 6 * MILLISECOND
+        finished.append(start + round(took))
+    recording.failure, recording.finished = failure, finished
+    recording.failed = sum(map(bool, failure))
+    return replace(run, recording=recording)
+
+
+def test_of_two_hundred_pairs_of_the_same_thing_few_are_called_worse() -> None:
+    base = proven(1_000)
+    runs = [(run, examine(run)) for run in (again(base, seed) for seed in range(201))]
+    told = [compare(one, other) for one, other in pairwise(runs)]
+    wrong = [each.sentence for each in told if each.worse]
+    assert any(each.rows[2].first != each.rows[2].second for each in told)
+    assert len(wrong) <= 20, wrong
+
+
+def test_what_is_twice_as_bad_is_called_worse() -> None:
+    base = proven(3_000, rollouts=4)
+    for seed in range(5):
+        one, other = again(base, 100 + seed), again(base, 200 + seed)
+        assert "p50" in compared(one, slower(other, 2 * MILLISECOND)).sentence
+    assert compared(replace(proven(3_000), complete=False), failing(3_000, loss=1.0)).worse
+
+
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=6), st.lists(st.floats(0, 10), min_size=1, max_size=6))
+def test_a_permutation_gives_a_probability_and_total_separation_the_smallest_one(
+    a: list[float], b: list[float]
+) -> None:
+    p = permuted(a, b)
+    assert 0 < p <= 1
+    higher = [max(a) + 1 + each for each in b]
+    assert permuted(a, higher) == pytest.approx(1 / math.comb(len(a) + len(b), len(b)))
+
+
+def test_a_permutation_of_many_clusters_is_drawn_and_agrees_with_the_exact_one() -> None:
+    a, b = [float(n % 7) for n in range(9)], [float(n % 7) + 1 for n in range(9)]
+    exact = permuted(a[:7], b[:7])
+    assert abs(permuted(a, b) - exact) < 0.1
+    assert permuted(a, b) == permuted(a, b)

@@ -29,6 +29,20 @@ def upper_bound(failed: int, total: int, confidence: float = CONFIDENCE) -> floa
     return high
 
 
+def lower_bound(failed: int, total: int, confidence: float = CONFIDENCE) -> float:
+    """The one-sided Clopper-Pearson lower bound of a failure rate (0..1); 0.0 of nothing."""
+    if total <= 0 or failed <= 0:
+        return 0.0
+    low, high = 0.0, failed / total
+    for _ in range(60):
+        middle = (low + high) / 2
+        if _at_most(failed - 1, total, middle) > confidence:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
 def fisher(first_failed: int, first_total: int, second_failed: int, second_total: int) -> float:
     """Two-sided p value of Fisher's exact test: how likely counts this unlike come from one rate."""
     failed, total = first_failed + second_failed, first_total + second_total
@@ -47,7 +61,7 @@ def _log_choose(n: int, k: int) -> float:
 
 def _at_most(failed: int, total: int, rate: float) -> float:
     """The chance of at most this many failures at this rate."""
-    if rate >= 1.0:
-        return 0.0
+    if rate <= 0.0 or rate >= 1.0:
+        return 1.0 if rate <= 0.0 or failed >= total else 0.0
     terms = (_log_choose(total, k) + k * log(rate) + (total - k) * log1p(-rate) for k in range(failed + 1))
     return min(1.0, sum(map(exp, terms)))
