@@ -80,7 +80,7 @@ def _run(requests: int, rollouts: int, loss: float, prefix: str) -> Run:
         load_ended=at(length),
         stalls=[Stall(at(3.2), 40 * MILLISECOND)],
         wall_anchor=ANCHOR,
-        meta={"version": "0.1.0", "command": "lameduck prove --local --qps 500 -- python -m prediction"},
+        meta={"lameduck": "0.1.0", "command": "lameduck prove --local --qps 500 -- python -m prediction"},
     )
 
 

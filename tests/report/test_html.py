@@ -1,5 +1,6 @@
 """The HTML report in a real browser: offline, without an error, by mouse and by keyboard, in any size and colour."""
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,10 @@ from tests.report.browser import chromium, opened
 from tests.report.stories import ORIGIN, failing, proven
 
 from lameduck.cli.plotting import plotting_library
+from lameduck.core.exchange import Lane
+from lameduck.core.foreign import Foreign
 from lameduck.core.instants import SECOND
+from lameduck.core.recording import LANES
 from lameduck.core.run import Run
 from lameduck.defects.judge import examine
 from lameduck.report.html import page as render
@@ -182,7 +186,7 @@ def test_hostile_text_is_inert(browser: Browser, tmp_path: Path) -> None:
     run = failing(4_000, rollouts=1, prefix=HOSTILE)
     finding = replace(examine(run).proof.findings[0], message=HOSTILE, evidence=(HOSTILE, "y" * 1_000_000))
     file = written(
-        replace(run, facts=replace(run.facts, name=HOSTILE), meta={"command": HOSTILE, "version": HOSTILE}),
+        replace(run, facts=replace(run.facts, name=HOSTILE), meta={"command": HOSTILE, "lameduck": HOSTILE}),
         tmp_path / "hostile.html",
         sentence=HOSTILE,
         notes=(HOSTILE,),
@@ -232,6 +236,22 @@ def test_a_run_of_nothing_at_all_still_opens(browser: Browser, tmp_path: Path) -
     run = replace(failing(10, rollouts=0), observations=[], recording=type(failing(10).recording)())
     with opened(browser, written(run, tmp_path / "nothing.html")) as page:
         assert "INCONCLUSIVE" in page.locator(".badge").inner_text()
+        assert page.locator(".verdict .gates .fell").count() >= 2  # what it lacks stands on the first screen
+
+
+def test_an_imported_load_is_said_to_be_one_and_none_of_our_own_claims_are_made(browser: Browser, folder: Path) -> None:
+    foreign = Foreign("jmeter", "x.jtl", command="jmeter -n", losses=("a closed loop",), rate=100.0)
+    run = replace(failing(4_000), foreign=foreign)
+    run.recording.lane = array("B", bytes([LANES.index(Lane.UNKNOWN)]) * len(run.recording))
+    with opened(browser, written(run, folder / "imported.html")) as page:
+        page.screenshot(path=folder / "imported.png", full_page=True)
+        body = page.locator("body").inner_text()
+        assert "not ours: jmeter" in body
+        assert "jmeter's file: a closed loop" in body
+        assert "no retries" not in body
+        assert "start delay" not in body
+        assert "answered, connections not told apart" in page.locator("#legend").inner_text()
+        assert not Axe().run(page).response["violations"]
 
 
 def test_twenty_thousand_failures_fit_into_five_megabytes_and_paint_at_once(browser: Browser, tmp_path: Path) -> None:

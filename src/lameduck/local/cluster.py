@@ -11,7 +11,6 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from lameduck.cluster import ClusterFacts, Dialer, Observer, PodView
 from lameduck.core import endpoints, path, resolving, rolling, workloads
@@ -30,7 +29,7 @@ from lameduck.local.node import NodeTable
 from lameduck.local.podmaking import PodMaker
 from lameduck.local.ports import PortChoice
 from lameduck.local.resolved import ResolvedOnce
-from lameduck.local.spec import DEFAULT_PORT, LocalSpec, pick
+from lameduck.local.spec import DEFAULT_PORT, LocalSpec, pick, spoken
 
 _LINGER = 5 * SECOND
 """A dead pod's address stays as long as a connection attempt to it may: then its holder goes."""
@@ -327,7 +326,7 @@ class LocalCluster:
         said = f"httpGet {probe.path}" if probe and probe.path else "exec" if probe and probe.command else "tcpSocket"
         return ClusterFacts(
             kind="local",
-            name=spec.name if spec.containers else Path(command[0]).name,
+            name=spec.name if spec.containers else spoken(command),
             replicas=spec.replicas,
             grace=spec.grace,
             pre_stop=str(hook) if hook else "",

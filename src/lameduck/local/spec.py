@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -246,3 +247,22 @@ class LocalSpec:
             raise UsageError(f"{whose}{name} is not executable: chmod +x it, or name its interpreter first")
         where = "" if "/" in name else " on the PATH"
         raise UsageError(f"{whose}no such command{where}: {name}; give one that starts your server in the foreground")
+
+
+_INTERPRETERS = re.compile(r"(python|pypy|perl|ruby|node|java|php)[\d.]*|(ba|da|z|k|a)?sh|env|uv|exec|tini|dumb-init")
+_NAMES_ITS_PROGRAM = frozenset({"-m", "-jar"})
+
+
+def spoken(command: Sequence[str]) -> str:
+    """What people would call a command: the module or script behind its interpreters, else the program's name."""
+    first = Path(command[0]).name
+    words = iter(command)
+    for word in words:
+        name = Path(word).name
+        if word in _NAMES_ITS_PROGRAM:
+            return next(words, first)
+        if word == "-c":
+            return first
+        if not word.startswith("-") and "=" not in word and not _INTERPRETERS.fullmatch(name):
+            return Path(name).stem or first
+    return first

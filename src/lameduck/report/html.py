@@ -15,7 +15,7 @@ from importlib import resources
 
 from lameduck.core.finding import Confidence, Finding
 from lameduck.core.instants import SECOND, human, to_seconds
-from lameduck.core.proof import Gate, Proof
+from lameduck.core.proof import Gate, Proof, Verdict
 from lameduck.core.run import Run
 from lameduck.report.inert import inert, line
 from lameduck.report.measured import measured
@@ -41,7 +41,7 @@ def page(run: Run, proof: Proof, picture: Picture, library: str) -> str:
         _tables(proof, picture),
         measured(run, proof, _gates(proof.gates)),
         "</main>",
-        f"<footer>lameduck {text(str(run.meta.get('version', '')))}</footer>",
+        f"<footer>lameduck {text(str(run.meta.get('lameduck', '')))}</footer>",
     )
     return f"""<!doctype html>
 <html lang="en" data-theme="light">
@@ -106,9 +106,17 @@ def _verdict(run: Run, proof: Proof) -> str:
         cells += f'<div class="wide"><dt>suggested</dt><dd><small>{text(proof.arithmetic)}</small></dd></div>'
     return (
         f'<section class="verdict {proof.verdict.value}" aria-label="Verdict">'
-        f'<span class="badge">{proof.verdict.value}</span><h1>{text(proof.sentence)}</h1>{warnings}'
+        f'<span class="badge">{proof.verdict.value}</span><h1>{text(proof.sentence)}</h1>{warnings}{_why_not(proof)}'
         f'<dl class="numbers">{cells}</dl></section>'
     )
+
+
+def _why_not(proof: Proof) -> str:
+    """What an inconclusive run lacks, on the first screen."""
+    fallen = [gate for gate in proof.gates if not gate.held]
+    if proof.verdict is not Verdict.INCONCLUSIVE or not fallen:
+        return ""
+    return f'<p class="quiet">What it lacks, and what to do:</p>{_gates(fallen)}'
 
 
 def _warnings(run: Run) -> Iterable[str]:
@@ -151,9 +159,9 @@ def _fix(number: int, finding: Finding, said: dict[str, int]) -> str:
         f'<div class="copyable"><pre tabindex="0" aria-label="patch">{text(snippet, 20_000)}</pre></div>'
         for _, snippet in snippets(finding)
     )
-    first = said.setdefault(head + code, number)
+    first = said.setdefault(code, number) if code else number
     if first != number:
-        return f'<div class="fix">{head} <span class="quiet">(the same as for finding {first + 1})</span></div>'
+        return f'<div class="fix">{head} <span class="quiet">(the patch of finding {first + 1})</span></div>'
     return (
         f'<div class="fix">{head} <span class="quiet">({finding.fix.safety.value}; not proven here)</span>{code}</div>'
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
+from lameduck.core.foreign import Foreign
 from lameduck.core.instants import human
 from lameduck.core.plan import TrafficPlan
 from lameduck.core.proof import Proof
@@ -38,11 +39,8 @@ def measured(run: Run, proof: Proof, gates: str) -> str:
 
 def facts(run: Run, proof: Proof) -> Iterable[tuple[str, str]]:
     """Name and value of everything the measurement rests on."""
-    traffic, known = run.plan.traffic, run.facts
-    yield "traffic", f"{traffic.rate:g} requests/s, {traffic.arrivals.value} arrivals, open loop, no retries"
-    yield "lanes", ", ".join(f"{LANES[lane.value]} {share:.0%}" for lane, share in traffic.lanes)
-    yield "requests", _shapes(traffic)
-    yield "time-outs", f"connect {human(traffic.connect_timeout)}, whole request {human(traffic.timeout)}"
+    known, foreign = run.facts, run.foreign
+    yield from _own_load(run.plan.traffic) if foreign is None else _foreign_load(foreign)
     yield "disruption", f"{run.plan.disruption.times} × {run.plan.disruption.kind.value}"
     yield "settling, baseline", f"first {human(run.plan.settle)} discarded, then at least {human(run.plan.baseline)}"
     yield "load lasted", human(run.load_ended - run.load_started)
@@ -55,14 +53,30 @@ def facts(run: Run, proof: Proof) -> Iterable[tuple[str, str]]:
         yield "start delay (ours)", f"p50 {human(p50)}, p99 {human(p99)}, longest {human(late.maximum)}"
     stalled = ", longest " + human(max(stall.length for stall in proof.stalls)) if proof.stalls else ""
     yield "own stalls", f"{len(proof.stalls)}{stalled}"
-    yield "not sent (ours)", f"{proof.not_sent:,}"
-    yield "closed idle", f"{proof.closed_idle:,} kept-alive connections found closed before reuse: not failures"
+    if foreign is None:
+        yield "not sent (ours)", f"{proof.not_sent:,}"
+        yield "closed idle", f"{proof.closed_idle:,} kept-alive connections found closed before reuse: not failures"
     yield "clock", "one monotonic clock, in nanoseconds; wall-clock time only to print"
     yield (
         "version",
-        ", ".join(f"{key} {run.meta[key]}" for key in ("version", "python", "platform", "kernel") if key in run.meta),
+        ", ".join(f"{key} {run.meta[key]}" for key in ("lameduck", "python", "platform", "kernel") if key in run.meta),
     )
     yield "run kept in", str(run.meta.get("folder", ""))
+
+
+def _own_load(traffic: TrafficPlan) -> Iterable[tuple[str, str]]:
+    yield "traffic", f"{traffic.rate:g} requests/s, {traffic.arrivals.value} arrivals, open loop, no retries"
+    yield "lanes", ", ".join(f"{LANES[lane.value]} {share:.0%}" for lane, share in traffic.lanes)
+    yield "requests", _shapes(traffic)
+    yield "time-outs", f"connect {human(traffic.connect_timeout)}, whole request {human(traffic.timeout)}"
+
+
+def _foreign_load(foreign: Foreign) -> Iterable[tuple[str, str]]:
+    yield "traffic", f"not ours: {foreign.kind or 'none imported yet'}"
+    yield "promised", f"{foreign.rate:g} requests/s" if foreign.rate else "nothing: --qps says what its plan holds"
+    yield "read from", foreign.source
+    yield "started by", foreign.command or "somebody else"
+    yield "its times", f"known to {human(foreign.precision)}"
 
 
 def _shapes(traffic: TrafficPlan) -> str:

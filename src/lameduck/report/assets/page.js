@@ -147,7 +147,8 @@ function legend() {
     item.append(svg, `lost: ${spoken(kind)}`);
     items.push(item);
   }
-  for (const [name, text] of [["answered-new", "answered, new connections"], ["answered-reuse", "answered, kept-alive connections"], ["answered-unknown", "answered, connections not told apart"], ["starting", "pod starting"], ["ready", "ready"], ["leaving", "deletion requested, stop signal not yet sent"], ["stopping", "stopping"]]) {
+  for (const [name, text] of [["answered-new", "answered, new connections"], ["answered-reuse", "answered, kept-alive connections"], ["answered-unknown", "answered, connections not told apart"], ["starting", "pod starting"], ["ready", "ready"], ["leaving", "deletion requested, stop signal not yet sent"], ["stopping", "stopping"], ["stall", "lameduck itself stood still"]]) {
+    if (name === "stall" && !run.stalls.length) continue;
     if (name.startsWith("answered-") && !(name.slice(9) in run.answered)) continue;
     const item = element("li"), swatch = element("span", null, { class: "swatch", "aria-hidden": "true" });
     swatch.style.background = `var(--${name})`;

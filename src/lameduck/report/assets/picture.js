@@ -52,7 +52,8 @@ const picture = {
   bandNames(figure, top) {
     for (const [name, start, end, completed] of run.bands) {
       const text = `${run.disruption} ${name}${completed ? "" : " (not seen to complete)"}`;
-      figure.add_layout(new Bokeh.Label({ x: start, y: top, text, text_font_size: "11px", text_color: colour("band"), text_baseline: "top", x_offset: 4, y_offset: -2 }));
+      const late = start > run.end * 0.75; // its words would run out of the picture: they stand before it
+      figure.add_layout(new Bokeh.Label({ x: start, y: top, text, text_font_size: "11px", text_color: colour("band"), text_baseline: "top", text_align: late ? "right" : "left", x_offset: late ? -4 : 4, y_offset: -2 }));
     }
   },
 
@@ -122,7 +123,7 @@ const picture = {
 
   losses() {
     const lanes = Object.keys(run.lost);
-    const figure = this.figure({ text: "Requests lost, by kind of connection" }, 56 + 44 * lanes.length, new Bokeh.Range1d({ start: -0.5, end: lanes.length - 0.5 }));
+    const figure = this.figure({ text: this.narrow ? "Requests lost" : "Requests lost, by kind of connection" }, 56 + 44 * lanes.length, new Bokeh.Range1d({ start: -0.5, end: lanes.length - 0.5 }));
     this.rowNames(figure, lanes.map((lane) => (this.narrow ? lane : LANES[lane] || lane)));
     this.marks(figure, indices(() => true).map((n) => ({ n, x: startOf(n), y: lanes.indexOf(word(lost.lane[n])) + jitter(n), sure: true })));
     return figure;
@@ -133,7 +134,7 @@ const picture = {
     const slow = run.slow;
     const values = [...known.map((n) => run.p50[n]), ...known.map((n) => run.p99[n]), ...slow.map((each) => each[1])].filter((each) => each > 0);
     const low = values.length ? Math.min(...values) * 0.8 : 1, high = values.length ? Math.max(...values) * 1.25 : 10;
-    const figure = this.figure({ text: "Response time of answered requests, ms (p50, p99, single slow ones)", log: true }, 150, new Bokeh.Range1d({ start: low, end: high }));
+    const figure = this.figure({ text: this.narrow ? "Response time, ms (p50, p99)" : "Response time of answered requests, ms (p50, p99, single slow ones)", log: true }, 150, new Bokeh.Range1d({ start: low, end: high }));
     const ticks = [-3, -2, -1, 0, 1, 2, 3, 4, 5].flatMap((power) => [1, 2, 5].map((step) => step * 10 ** power)).filter((tick) => tick >= low && tick <= high);
     figure.left[0].ticker = new Bokeh.FixedTicker({ ticks: ticks.length > 7 ? ticks.filter((tick) => Number.isInteger(Math.log10(tick))) : ticks });
     figure.left[0].formatter = new Bokeh.NumeralTickFormatter({ format: "0,0.[00]" });
@@ -157,7 +158,7 @@ const picture = {
   pods() {
     const count = run.pods.length;
     const y = (pod) => count - 1 - pod;
-    const figure = this.figure({ text: "Pods, from their creation to their end" }, 64 + 26 * count, new Bokeh.Range1d({ start: -0.6, end: count - 0.4 }));
+    const figure = this.figure({ text: this.narrow ? "Pods" : "Pods, from their creation to their end" }, 64 + 26 * count, new Bokeh.Range1d({ start: -0.6, end: count - 0.4 }));
     const most = this.narrow ? 9 : 20;
     const names = run.pods.map((pod) => (pod.name.length > most ? `…${pod.name.slice(1 - most)}` : pod.name)).reverse();
     this.rowNames(figure, names);
