@@ -109,6 +109,13 @@ def test_a_request_begun_after_the_stop_signal_on_an_unknown_connection_is_not_s
     assert codes == {"LD999"}
 
 
+@pytest.mark.parametrize(("lasted", "code"), [(0, "LD999"), (60, "LD803")])
+def test_one_that_failed_at_once_as_its_pod_ended_may_have_met_a_dead_connection(lasted: float, code: str) -> None:
+    cut = untold(lost(402 - lasted, "closed", "await", after=lasted))
+    (finding,) = judged([*traffic(), cut]).findings
+    assert finding.defect.code == code
+
+
 def test_where_times_are_whole_seconds_only_what_holds_all_second_long_is_a_cause() -> None:
     coarse = replace(GOOD, precision=SECOND, client_view=False)
     cut = replace(untold(lost(0, "closed", "await", after=390)), routed_to="old")

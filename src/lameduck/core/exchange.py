@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+AT_ONCE = 5_000_000
+"""ns: a request on a connection that is dead already fails within this, the rounding of other tools included."""
+
 
 class Lane(StrEnum):
     """How a request gets its connection: one of its own, or a kept-alive one. Two lanes are two different claims."""
@@ -115,6 +118,12 @@ class Exchange:
     served_by: str = ""
     routed_to: str = ""
     failure: Failure | None = None
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether it failed at once on an unknown connection (imported): cut just then, or dead before."""
+        lasted = (self.finished or self.intended_start) - self.intended_start
+        return not self.nth_on_connection and self.lane is Lane.UNKNOWN and lasted < AT_ONCE
 
     @property
     def response_time(self) -> int | None:

@@ -243,7 +243,7 @@ def _backlog(case: Joined, pod: PodHistory, _: Evidence) -> Cause | None:
 def _exit(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
     """Rule d: closed, reset or truncated within 100 ms of the end of the pod's first process, or of a worker of it."""
     failure, exited = case.exchange.failure, pod.marks.get(Milestone.EXITED)
-    if failure is None or failure.kind not in CUT or exited is None:
+    if failure is None or failure.kind not in CUT or exited is None or case.exchange.ambiguous:
         return None
     if any(abs(case.judged_at - end) <= NEAR for end in crashes(pod)):
         return Cause("LD902", "LD902", "its process ended by itself, with no stop signal before it")
@@ -350,7 +350,7 @@ def _stopping(case: Joined, pod: PodHistory, _: Evidence) -> Cause | None:
     if _reused_and_cut(exchange) and not _in_hand(exchange, stop):
         because = f"closed {human(at - stop)} after the stop signal, as its next request was on the way"
         return Cause("LD906", "LD906", because)
-    if not exchange.nth_on_connection and not _in_hand(exchange, stop):
+    if exchange.ambiguous or (not exchange.nth_on_connection and not _in_hand(exchange, stop)):
         return None  # imported: begun after the stop signal, on a connection that may be a new or an old one
     return Cause("LD803", "LD902", f"cut {human(max(0, at - stop))} after the stop signal, while its process lived on")
 

@@ -31,7 +31,11 @@ def _left(case: Joined, evidence: Evidence) -> tuple[PodHistory, ...]:
     exchange = case.exchange
     possible = tuple(pod for pod in case.pods if _was_routed_to(pod, exchange) and _was_alive(pod, exchange))
     ending = tuple(pod for pod in possible if _ends(pod, case, evidence))
-    if ending and not (_race(exchange) and evidence.baseline_failures.get(signature(exchange))):
+    if (
+        ending
+        and not exchange.ambiguous
+        and not (_race(exchange) and evidence.baseline_failures.get(signature(exchange)))
+    ):
         return ending
     return possible or case.pods
 
@@ -88,6 +92,7 @@ def tied(cases: Iterable[Joined]) -> Mapping[str, list[int]]:
     attempts: dict[str, list[int]] = {}
     for case in cases:
         exchange = case.exchange
-        if len(case.pods) == 1 and exchange.nth_on_connection <= 1 and exchange.actual_start:
+        attempt = exchange.nth_on_connection <= 1 and exchange.lane is not Lane.UNKNOWN
+        if len(case.pods) == 1 and attempt and exchange.actual_start:
             attempts.setdefault(case.pods[0].name, []).append(exchange.actual_start)
     return attempts

@@ -16,7 +16,7 @@ from lameduck.core.instants import SECOND, human
 from lameduck.core.timeline import Milestone
 from lameduck.report.inert import line
 from lameduck.report.picture import Lost, Picture, PodRow
-from lameduck.report.words import LANES
+from lameduck.report.words import LANES, SAID
 
 LABEL = 24
 """Columns of a row's name; a narrow screen has less."""
@@ -55,7 +55,7 @@ def timeline(picture: Picture, width: int) -> RenderableType:
     rows: list[Text] = [Text("The rollout timeline", style="bold underline")]
     rows += [_row("", _axis(picture), label), *_bands(picture, label)]
     for lane, answered in picture.answered.items():
-        rows.append(_row(f"{LANES.get(lane, lane)}/s", _sparks(answered, picture.bins), label))
+        rows.append(_row(f"{_short(lane, label)}/s", _sparks(answered, picture.bins), label))
         if any(picture.lost[lane]):
             lost = [each for each in picture.failures if each.lane == lane]
             rows.append(_row("  lost", _letters(lost, picture), label))
@@ -67,6 +67,12 @@ def timeline(picture: Picture, width: int) -> RenderableType:
     for row in rows:
         row.no_wrap, row.overflow = True, "crop"
     return Group(Text(), *rows, *_legend(picture))
+
+
+def _short(lane: str, label: int) -> str:
+    """A lane's name, without the word that is the same for all where that would not fit."""
+    name = LANES.get(lane, lane)
+    return name if len(name) + 2 <= label else (SAID.get(lane) or lane)
 
 
 def _row(name: str, body: Text, label: int) -> Text:
