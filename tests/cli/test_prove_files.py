@@ -11,7 +11,7 @@ from tests.local.manifest.shapes import CONTAINER, deployment, service
 from tests.proving.brisk import zoo
 
 pytestmark = pytest.mark.timeout(90)
-FAST = ("--qps", "60", "--rollouts", "1", "--quiet")
+FAST = ("--qps", "110", "--rollouts", "1", "--quiet")
 
 
 def running(*command: str, port: str = "8080") -> str:
@@ -32,7 +32,7 @@ ROWS = {
     "a reload without its command": (GOOD, ("--disrupt", "reload"), 2, "--disrupt-command"),
     "a port that nobody listens on": (
         deployment(containers=running(*zoo("lame"), port="9090")) + service(),
-        ("--start-deadline", "4"),
+        ("--start-deadline", "2"),
         4,
         "nobody listens on port 8080, but on 9090",
     ),
@@ -60,7 +60,7 @@ def test_a_mistake_ends_in_one_line_that_says_what_to_do(tmp_path: Path, row: st
 @pytest.mark.rollout
 def test_the_fix_of_the_file_is_proven_and_both_verdicts_stand_side_by_side(tmp_path: Path) -> None:
     manifest = tmp_path / "web.yaml"
-    manifest.write_text(deployment(spec="replicas: 2", containers=running(*zoo("drains")) + PROBE) + service())
+    manifest.write_text(deployment(containers=running(*zoo("drains")) + PROBE) + service())
     before = manifest.read_text()
     command = [sys.executable, "-m", "lameduck", "prove", "--local", "-f", "web.yaml", *FAST, "--path", "/20",
                "--lanes", "new", "--verify-fix", "--json", "proof.json"]  # fmt: skip
@@ -71,15 +71,3 @@ def test_the_fix_of_the_file_is_proven_and_both_verdicts_stand_side_by_side(tmp_
     assert done.returncode in {0, 3}, done.stdout  # inconclusive on a machine that is too busy
     assert json.loads((tmp_path / "proof.json").read_text())["failed"] == 0
     assert manifest.read_text() == before, "the file is the user's"
-
-
-@pytest.mark.rollout
-def test_a_command_after_the_dashes_runs_in_the_serving_container(tmp_path: Path) -> None:
-    (tmp_path / "web.yaml").write_text(deployment(containers=CONTAINER + PROBE) + service())
-    run = ("-f", "web.yaml", "--disrupt", "crash", "deployment/web", "--", "env", "PORT=8080", *zoo("lame"))
-    done = lameduck(tmp_path, "--local", "--qps", "40", "--rollouts", "1", "--quiet", "--json", "-", *run)
-    proof = json.loads(done.stdout)
-    assert (proof["disruption"], proof["rollouts"]["completed"]) == ("crash", 1)
-    assert proof["verdict"] == "FAILED", "one replica was not there for a moment"
-    codes = {finding["code"] for finding in proof["findings"]}
-    assert codes & {"LD917", "LD902"} and "LD101" not in codes

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lameduck.core.instants import SECOND
-from lameduck.core.plan import DisruptionPlan, Plan, RequestShape, SocketPlan, TrafficPlan
+from lameduck.core.plan import Disruption, DisruptionPlan, Plan, RequestShape, SocketPlan, TrafficPlan
 from lameduck.core.proof import Proof
 from lameduck.load.foreign import Import
 from lameduck.local.cluster import LocalCluster
@@ -34,7 +34,7 @@ def proved(
     asked = {"rate": 150.0, "requests": (RequestShape(path="/20"),), **brisk}
     plan = Plan(
         TrafficPlan(**{**asked, **(traffic or {})}),
-        DisruptionPlan(times=rollouts),
+        DisruptionPlan(workload.get("disruption", Disruption.ROLLOUT), rollouts),
         sockets,
         settle=SECOND // 2,
         baseline=SECOND,

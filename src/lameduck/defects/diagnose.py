@@ -186,6 +186,8 @@ def _connect(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
     if failure is None or failure.stage is not Stage.CONNECT:
         return None
     if at < _at(pod, Milestone.LISTENING) and not pod.terminated:
+        if evidence.facts.get("publish_not_ready"):
+            return Cause("LD601", "LD910", "its pod did not listen yet, and unready addresses are published")
         return Cause("LD301", "LD910", "its pod had started and did not listen yet")
     down = max((end for end in crashes(pod) if end <= at), default=None)
     if down is not None and not pod.terminated:
@@ -199,6 +201,8 @@ def _connect(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
         if evidence.facts.get("resolve") == "once":
             return Cause("LD607", "LD914", "the client asked for the name once, and the pod's address outlived the pod")
         return Cause("LD914", "LD914", f"its endpoint had not been ready for {human(at - not_ready)}")
+    if evidence.facts.get("publish_not_ready") and (not_ready is None or at <= not_ready + evidence.late):
+        return Cause("LD601", "LD901", "unready addresses are published: its endpoint stays until the pod has ended")
     code, because = _why_no_delay(pod)
     return Cause(code, "LD901", because)
 

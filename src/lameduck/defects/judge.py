@@ -151,6 +151,8 @@ def examine(run: Run) -> Judgement:
 
 def _lag(run: Run, pods: Mapping[str, PodHistory], more: Mapping[str, Sequence[int]] | None = None) -> Lag:
     details = run.facts.details
+    if details.get("resolve") == "once":  # what such a client still dials says nothing about propagation
+        return Lag({})
     via = path.parse(str(details.get("via", "service")))
     senders = [Sender(each["node"], each["first"], each["last"]) for each in details.get("senders", ())]
     return measure(

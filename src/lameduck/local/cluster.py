@@ -346,6 +346,7 @@ class LocalCluster:
                 "min_sync_ms": spec.min_sync // MILLISECOND,
                 "via": str(spec.via),
                 **({"resolve": spec.resolve} if spec.headless else {}),
+                **({"publish_not_ready": True} if spec.publish_not_ready else {}),
                 "nice": spec.nice,
                 "seed": spec.seed,
             },
