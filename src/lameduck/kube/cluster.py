@@ -22,7 +22,7 @@ from lameduck.core.timeline import Event, Observation
 from lameduck.kube import proxymetric
 from lameduck.kube import workload as reading
 from lameduck.kube.agents import Agents, AgentsWish
-from lameduck.kube.api import Api
+from lameduck.kube.api import Api, ApiError, Unreachable
 from lameduck.kube.connect import Context
 from lameduck.kube.disrupting import Disruptor, other_number
 from lameduck.kube.eyes import FIRST_SIGHT, Eyes
@@ -181,7 +181,7 @@ class KubeCluster:
             await self._disrupt(number, self._clock() + plan.deadline)
         except TimeoutError:
             return self._failed(number, f"not finished within {human(plan.deadline)}: {eyes.why_not()}")
-        except _Stuck as error:
+        except (_Stuck, ApiError, Unreachable) as error:
             return self._failed(number, str(error))
         self._tell(Event.DISRUPTION_COMPLETED, number, {})
         return True
