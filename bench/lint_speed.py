@@ -5,6 +5,8 @@ Run: .venv/bin/python bench/lint_speed.py
 
 from __future__ import annotations
 
+import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -50,15 +52,19 @@ wait "$child"
 """
 
 
-def timed(*command: str) -> float:
-    """Seconds of a whole process."""
-    start = time.perf_counter()
-    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-    return time.perf_counter() - start
+def timed(*command: str) -> tuple[float, float]:
+    """Seconds of a whole process, by the clock and of the processor."""
+    warm = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, env=warm, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def best(times: int, *command: str) -> str:
-    return f"{min(timed(*command) for _ in range(times)) * 1000:7.0f} ms"
+    """The best of several runs: by the clock, and the processor's time, which a busy machine changes less."""
+    wall, processor = (min(each) * 1000 for each in zip(*(timed(*command) for _ in range(times)), strict=True))
+    return f"{wall:7.0f} ms, processor {processor:7.0f} ms"
 
 
 def main() -> None:
@@ -76,10 +82,15 @@ def main() -> None:
         names = [str(one) for one in sorted(scripts.iterdir())]
         image = place / "Dockerfile"
         image.write_text("FROM python:3.12-slim\nCMD gunicorn app:app\n")
+        place_of_run = Path.cwd()
+        os.chdir(place)  # no configuration file of ours is read
+        timed(*lint, str(image))  # bytecode is written
+        print(f"python -c pass            {best(10, sys.executable, '-c', 'pass')}")
         print(f"lameduck, one file        {best(10, *lint, str(place / 'one.yaml'))}")
         print(f"lameduck, one Dockerfile  {best(10, *lint, str(image))}")
         print(f"lameduck, 4,000 documents {best(3, *lint, str(many))}")
         print(f"lameduck, 1,000 scripts   {best(3, *lint, *names)}")
+        print(f"lameduck, explain         {best(10, *lint[:3], 'explain', 'LD404')}")
         for tool, words in (("kube-linter", ("lint", str(many))), ("kube-score", ("score", str(many / "all.yaml")))):
             if shutil.which(tool):
                 print(f"{tool}, 4,000 documents {best(3, tool, *words)}")
@@ -87,6 +98,7 @@ def main() -> None:
             print(f"hadolint, one Dockerfile  {best(10, 'hadolint', str(image))}")
         if shutil.which("shellcheck"):
             print(f"shellcheck, 1,000 scripts {best(3, 'shellcheck', *names)}")
+        os.chdir(place_of_run)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from lameduck.manifests.text import Text  # noqa: E402
 SERVER = " ".join(zoo("lets-go"))
 """Drains: closes its listener, announces the close on each answer, ends when nothing is in hand."""
 WAIT = {"pre_stop_sleep": 3}
+PORT = {"env": {"PORT": "8080"}, "port": 8080}
 DOCKERFILE = "FROM python:3.12-slim\nCOPY start.sh /start.sh\nENTRYPOINT ["
 
 
@@ -61,6 +62,7 @@ def command(*words: str, **more: Any) -> dict[str, Any]:
 
 
 DRAINS = command(*zoo("lets-go"))
+SLOW_START = command("sh", "-c", f"sleep 6; exec {SERVER}")
 SHORT = {"grace": 6 * SECOND}
 LONG_REQUESTS = {"requests": (RequestShape(path="/2500"),), "rate": 40.0, "timeout": 8 * SECOND}
 GOOD_WAIT = "trap 'kill -TERM $p; wait $p' TERM\nSERVER &\np=$!\nwait $p\n"
@@ -107,14 +109,14 @@ PAIRS = [
     Pair("LD201", "strategy Recreate; RollingUpdate", {**DRAINS, "recreate": True}, DRAINS),
     Pair(
         "LD202",
-        "a server that listens after 6 s, maxUnavailable 100 %; 0 with maxSurge 1",
-        {**command(*zoo("listens-late", "6")), "max_unavailable": "100%"},
-        {**command(*zoo("listens-late", "6")), "max_unavailable": 0, "max_surge": 1},
+        "a server that starts after 6 s, maxUnavailable 100 %; 0 with maxSurge 1",
+        {**SLOW_START, "max_unavailable": "100%"},
+        {**SLOW_START, "max_unavailable": 0, "max_surge": 1},
     ),
     Pair(
         "LD301",
         "a server that listens after 1.5 s, without a readiness probe; with one",
-        {**command(*zoo("listens-late")), "containers": (ContainerSpec(),)},
+        {**command(*zoo("listens-late")), **PORT, "containers": (ContainerSpec(),)},
         command(*zoo("listens-late")),
     ),
     Pair("LD401", "the script runs the server as its child", script="SERVER\n"),
@@ -153,21 +155,21 @@ PAIRS = [
     Pair(
         "LD504",
         "STOPSIGNAL SIGKILL; SIGTERM",
-        {**DRAINS, "containers": (ContainerSpec(stop_signal=9),)},
-        {**DRAINS, "containers": (ContainerSpec(stop_signal=15),)},
+        {**DRAINS, **PORT, "containers": (ContainerSpec(stop_signal=9),)},
+        {**DRAINS, **PORT, "containers": (ContainerSpec(stop_signal=15),)},
     ),
     Pair(
         "LD505",
         "gunicorn stopped with QUIT; with TERM",
-        {**command(*gunicorn()), "containers": (ContainerSpec(stop_signal=3),)},
-        {**command(*gunicorn()), "containers": (ContainerSpec(stop_signal=15),)},
+        {**command(*gunicorn()), **PORT, "containers": (ContainerSpec(stop_signal=3),)},
+        {**command(*gunicorn()), **PORT, "containers": (ContainerSpec(stop_signal=15),)},
         traffic={"requests": (RequestShape(path="/500"),), "rate": 15.0},
     ),
     Pair(
         "LD506",
         "a server that knows TERM only, stopped with an inherited QUIT; with TERM",
-        {**DRAINS, "containers": (ContainerSpec(stop_signal=3),), **SHORT},
-        {**DRAINS, "containers": (ContainerSpec(stop_signal=15),), **SHORT},
+        {**DRAINS, **PORT, "containers": (ContainerSpec(stop_signal=3),), **SHORT},
+        {**DRAINS, **PORT, "containers": (ContainerSpec(stop_signal=15),), **SHORT},
     ),
     Pair(
         "LD507",
