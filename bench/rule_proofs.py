@@ -163,7 +163,7 @@ PAIRS = [
         "gunicorn stopped with QUIT; with TERM",
         {**command(*gunicorn()), **PORT, "containers": (ContainerSpec(stop_signal=3),)},
         {**command(*gunicorn()), **PORT, "containers": (ContainerSpec(stop_signal=15),)},
-        traffic={"requests": (RequestShape(path="/500"),), "rate": 15.0},
+        traffic={"requests": (RequestShape(path="/200"),), "rate": 50.0},
     ),
     Pair(
         "LD506",

@@ -22,7 +22,21 @@ def schema() -> dict[str, Any]:
         "description": "file patterns with the codes that are ignored there",
         "additionalProperties": {"type": ["array", "string"], "items": {"type": "string", "pattern": "^LD[0-9]{0,3}$"}},
     }
-    tables["lint"]["properties"]["per-file-ignores"] = ignores
+    words = {"type": "array", "items": {"type": "string"}}
+    image = {
+        "shell": {"enum": ["dash", "ash", "bash", ""], "description": 'what /bin/sh is, "" for none'},
+        "sleep": {"type": "boolean", "description": "whether there is a sleep program"},
+        "stop-signal": {"type": ["string", "number"]},
+        "entrypoint": words,
+        "cmd": words,
+        "server": {"type": "string", "description": "the server that the image brings, such as nginx"},
+    }
+    images = {
+        "type": "object",
+        "description": "what images bring, by patterns of their references",
+        "additionalProperties": {"type": "object", "properties": image, "additionalProperties": False},
+    }
+    tables["lint"]["properties"] |= {"per-file-ignores": ignores, "images": images}
     shared = {key: value for table in tables.values() for key, value in table["properties"].items()}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

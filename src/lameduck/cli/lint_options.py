@@ -15,10 +15,11 @@ from lameduck.core.errors import UsageError
 
 if TYPE_CHECKING:
     from lameduck.defects.linting import Choice
+    from lameduck.manifests.images import ImageFacts
     from lameduck.manifests.project import Settings
 
 PATHS = ("in-cluster", "headless", "ingress-nginx", "istio", "linkerd", "aws-alb", "aws-nlb", "gke-neg")
-_TABLES = {"per-file-ignores"}
+_TABLES = {"per-file-ignores", "images"}
 
 
 def common(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +39,13 @@ def common(parser: argparse.ArgumentParser) -> None:
         "--pre-stop-seconds", type=_seconds, metavar="N", help="the delay to ask for (default: the path's own)"
     )
     place.add_argument("--max-request-seconds", type=float, metavar="N", help="the longest request that has to survive")
+    place.add_argument(
+        "--image-facts",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="what docker inspect printed, or an image archive (docker save, OCI): its entry point, signal and shell",
+    )
     place.add_argument(
         "--stop-signal-gate", action="store_true", help="the cluster has the gate ContainerStopSignals on"
     )
@@ -74,8 +82,19 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         path=arguments.traffic_path,
         pre_stop_seconds=arguments.pre_stop_seconds,
         max_request_seconds=arguments.max_request_seconds,
+        images=_images(arguments.image_facts),
         stop_signal_gate=arguments.stop_signal_gate,
     )
+
+
+def _images(files: list[str]) -> tuple[tuple[str, ImageFacts], ...]:
+    """What the configuration and the named files say about images. Raises `UsageError`."""
+    table = _own_tables().get("images", {})
+    if not table and not files:
+        return ()
+    from lameduck.cli.image_facts import configured, read
+
+    return (*configured(table), *(pair for file in files for pair in read(file)))
 
 
 def choice_of(arguments: argparse.Namespace) -> Choice:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from lameduck.core.finding import Confidence, Defect, Edit, FileSpan, Finding, Fix, Patch, Safety, Severity
 from lameduck.defects.snippets import drain_sidecar
 from lameduck.manifests.hooks import Hook, HookKind, hook_of
-from lameduck.manifests.images import ImageFacts, facts
+from lameduck.manifests.images import ImageFacts
 from lameduck.manifests.limits import Limit, limit
 from lameduck.manifests.project import PATHS, Program, Project
 from lameduck.manifests.splice import Refused, put, render, step_of
@@ -115,7 +115,7 @@ def supports(project: Project, major: int, minor: int) -> bool:
 def image_facts(project: Project, container: Container) -> ImageFacts:
     """What is known about a container's image."""
     program = project.program_of(container)
-    return program.launch.base if program else facts(container.image or "")
+    return program.launch.base if program else project.facts(container.image or "")
 
 
 def delay_wanted(project: Project) -> int:

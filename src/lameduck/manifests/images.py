@@ -7,7 +7,9 @@ in it is unknown: its shell, its entry point and its stop signal are then not gu
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from lameduck.manifests.programs import words
@@ -124,6 +126,23 @@ def reference(image: str) -> Reference:
     first = repository.split("/", 1)[0]
     host = first if "/" in repository and ("." in first or ":" in first or first == "localhost") else ""
     return Reference(repository, tag, host)
+
+
+Facts = Callable[[str], ImageFacts]
+"""What is known about an image, by its reference."""
+
+
+def told(own: Sequence[tuple[str, ImageFacts]]) -> Facts:
+    """What the user says about images, by patterns of their references, before what the table says."""
+
+    def known(image: str) -> ImageFacts:
+        repository = reference(image).repository
+        for pattern, each in own:
+            if fnmatchcase(image, pattern) or fnmatchcase(repository, pattern):
+                return replace(each, name=image, known=True)
+        return facts(image)
+
+    return known if own else facts
 
 
 def facts(image: str) -> ImageFacts:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from lameduck.manifests import images
 from lameduck.manifests.dockerfile import Dockerfile, Instruction, Stage
 from lameduck.manifests.imagefiles import Found
-from lameduck.manifests.images import ImageFacts
+from lameduck.manifests.images import Facts, ImageFacts
 from lameduck.manifests.programs import WRAPPERS, base
 from lameduck.manifests.signals import signal_name
 from lameduck.manifests.text import Text
@@ -83,27 +83,29 @@ class _Line:
     shell_form: bool = False
 
 
-def of_image(dockerfile: Dockerfile) -> Launch | None:
+def of_image(dockerfile: Dockerfile, facts: Facts = images.facts) -> Launch | None:
     """How the image of a Dockerfile starts by itself; None for a file without a stage."""
     stage = dockerfile.final
-    return None if stage is None else _launch(dockerfile, stage, None, None)
+    return None if stage is None else _launch(dockerfile, stage, None, None, facts)
 
 
-def of_container(container: Container, workload: Workload, dockerfile: Dockerfile | None) -> Launch | None:
+def of_container(
+    container: Container, workload: Workload, dockerfile: Dockerfile | None, facts: Facts = images.facts
+) -> Launch | None:
     """How a container of a workload starts, with the Dockerfile of its image where that is in the input."""
     stage = dockerfile.final if dockerfile else None
     if dockerfile is not None and stage is not None:
-        return _launch(dockerfile, stage, container, workload)
-    known = images.facts(container.image or "")
+        return _launch(dockerfile, stage, container, workload, facts)
+    known = facts(container.image or "")
     entry = _Line(known.entrypoint, None) if known.entrypoint is not None else None
     return _assemble(entry, _Line(known.cmd, None), known, None, None, container, workload)
 
 
 def _launch(
-    dockerfile: Dockerfile, stage: Stage, container: Container | None, workload: Workload | None
+    dockerfile: Dockerfile, stage: Stage, container: Container | None, workload: Workload | None, facts: Facts
 ) -> Launch | None:
     root = stage.root
-    known = images.facts(root.base) if root.resolved else images.UNKNOWN
+    known = facts(root.base) if root.resolved else images.UNKNOWN
     entry = _Line(known.entrypoint, None) if known.entrypoint is not None else None
     cmd: _Line | None = _Line(known.cmd, None)
     for one in _lineage(stage):

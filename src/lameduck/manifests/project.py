@@ -16,6 +16,7 @@ from lameduck.manifests import images
 from lameduck.manifests.chain import Chain, Link
 from lameduck.manifests.dockerfile import Dockerfile, is_dockerfile
 from lameduck.manifests.imagefiles import Found, Read
+from lameduck.manifests.images import ImageFacts
 from lameduck.manifests.kustomize import ANYTHING, NAMES, fields_of, kustomization
 from lameduck.manifests.launch import Launch, of_container, of_image
 from lameduck.manifests.programs import Does
@@ -41,6 +42,8 @@ class Settings:
     pre_stop_seconds: int | None = None
     """The delay to ask for; the path's own when None."""
     max_request_seconds: float | None = None
+    images: tuple[tuple[str, ImageFacts], ...] = ()
+    """What the user says about images, by patterns of their references."""
     stop_signal_gate: bool = False
     """Whether the cluster is known to have ContainerStopSignals on."""
 
@@ -95,6 +98,7 @@ class Project:
 
     def __init__(self, texts: Iterable[Text], read: Read, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
+        self.facts = images.told(self.settings.images)
         self.read = read
         self.texts: dict[str, Text] = {}
         self.cluster = Cluster()
@@ -231,11 +235,11 @@ class Project:
                 dockerfile = self.dockerfile_of(container, workload)
                 if dockerfile is not None:
                     claimed.add(id(dockerfile))
-                launch = of_container(container, workload, dockerfile)
+                launch = of_container(container, workload, dockerfile, self.facts)
                 if launch is not None:
                     launch = self._with_mounts(launch, container, workload)
                     found.append(Program(_chain_of(launch, self.read), container, workload))
-        images_alone = (of_image(one) for one in self.dockerfiles if id(one) not in claimed)
+        images_alone = (of_image(one, self.facts) for one in self.dockerfiles if id(one) not in claimed)
         found += [Program(_chain_of(launch, self.read)) for launch in images_alone if launch is not None]
         seen = {text.path for program in found for text in program.chain.texts}
         found += [Program(_chain_of_script(text, self.read)) for text in self.scripts if text.path not in seen]
@@ -264,7 +268,7 @@ class Project:
         named = [one for one in self.dockerfiles if ref.name.lower() in _names(one.text.path)]
         if len(named) == 1:
             return named[0]
-        if images.facts(container.image).known or container.is_proxy:
+        if self.facts(container.image).known or container.is_proxy:
             return None
         near = self._nearest(workload.object.node.text.path)
         if len(near) != 1 or near[0] is None:
@@ -274,7 +278,7 @@ class Project:
             for other in self.cluster.workloads
             for one in (*other.containers, *other.init)
             if one.image is not None
-            and not images.facts(one.image).known
+            and not self.facts(one.image).known
             and not one.is_proxy
             and not any(images.reference(one.image).name.lower() in _names(d.text.path) for d in self.dockerfiles)
         }
