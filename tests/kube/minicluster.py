@@ -181,8 +181,10 @@ class MiniCluster:
             _say(writer, deployment)
         elif last == "log":
             _say(writer, {})
-        else:
+        elif last in self.objects.get(before, {}):
             _say(writer, self.objects[before][last])
+        else:
+            _say(writer, {"reason": "NotFound", "message": f"{last} not found"}, "404 Not Found")
 
     def _watch(self, resource: str, version: int, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -215,6 +217,6 @@ def _chunk(line: str) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-def _say(writer: asyncio.StreamWriter, body: Json) -> None:
+def _say(writer: asyncio.StreamWriter, body: Json, status: str = "200 OK") -> None:
     data = json.dumps(body).encode()
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
+    writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
