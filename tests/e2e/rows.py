@@ -205,9 +205,10 @@ ROWS = {
         "drains, preStop sleep 2, through Traefik: at the edge of its throttle",
         Shape(POLITE, hook=sleep(2)),
         "PROVEN",
+        may=frozenset({("LD109", "LD907"), TOO_SHORT, ("LD907", "LD907")}),
         through=True,
         rollouts=2,
-        lost=(0, 60),
+        lost=(0, 300),
         also=frozenset({"FAILED"}),
     ),
     "kd3": Row(
