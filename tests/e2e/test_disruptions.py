@@ -25,13 +25,14 @@ def test_a_pod_that_may_leave_in_peace_loses_nothing(
 ) -> None:
     if kind == "drain" and len(cluster.nodes()) < 2:
         pytest.skip("a drain needs two nodes: K8S_NODES=2")
-    outcome = prove(
-        f"deployment/{good}", tmp_path, "--disrupt", kind, "--rollouts", "2", "--qps", "300", "--path", "/50"
-    )
+    # A second scale-down would take the pod that the first one's end brought: no kept-alive connection leads to it yet.
+    times = 1 if kind == "scale" else 2
+    flags = ("--disrupt", kind, "--rollouts", str(times), "--qps", "300", "--path", "/50")
+    outcome = prove(f"deployment/{good}", tmp_path, *flags)
     keep(f"disrupt-{kind}", f"drains, preStop sleep 5: {kind}", outcome)
     assert (outcome.verdict, outcome.proof["failed"]) == ("PROVEN", 0), outcome.fallen
     assert outcome.proof["disruption"] == kind
-    assert f"2 {kind}s" in outcome.proof["sentence"]
+    assert f"{times} {kind}{'s' * (times > 1)}" in outcome.proof["sentence"]
     assert cluster.kubectl("get", f"deployment/{good}", "-o", "jsonpath={.spec.replicas}") == "3"
     assert "true" not in cluster.kubectl("get", "nodes", "-o", "jsonpath={.items[*].spec.unschedulable}")
 
