@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.rig import Cluster, Shape, prove, sleep
+from tests.e2e.rig import NAMESPACE, Cluster, Shape, prove, sleep
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.full]
 GOOD = Shape(("sees-off",), hook=sleep(5), spread=True)
@@ -57,8 +57,7 @@ def test_a_node_that_gives_less_notice_than_the_pod_needs_is_another_scenario(
     cluster.deploy("notice", Shape(("sees-off",), hook=sleep(5), grace=30))
     try:
         pods = cluster.kubectl("get", "pods", "-l", "app=notice", "-o", "jsonpath={.items[0].metadata.name}")
-        namespace = "lameduck-e2e"
-        line = f"kubectl -n {namespace} delete pod {pods} --grace-period=2 --wait=false"
+        line = f"kubectl -n {NAMESPACE} delete pod {pods} --grace-period=2 --wait=false"
         outcome = prove(
             "deployment/notice",
             tmp_path,
