@@ -25,6 +25,7 @@ from tests.proving.brisk import causes, proved, zoo  # noqa: E402
 from lameduck.core.instants import SECOND  # noqa: E402
 from lameduck.core.plan import RequestShape  # noqa: E402
 from lameduck.core.podspec import ContainerSpec  # noqa: E402
+from lameduck.core.probes import ProbeSpec  # noqa: E402
 from lameduck.core.proof import Proof  # noqa: E402
 from lameduck.defects import module  # noqa: E402
 from lameduck.defects.fixing import Mender, Wanted  # noqa: E402
@@ -35,6 +36,7 @@ from lameduck.manifests.text import Text  # noqa: E402
 SERVER = " ".join(zoo("lets-go"))
 """Drains: closes its listener, announces the close on each answer, ends when nothing is in hand."""
 WAIT = {"pre_stop_sleep": 3}
+PROBED = (ContainerSpec(readiness=ProbeSpec()),)
 PORT = {"env": {"PORT": "8080"}, "port": 8080}
 DOCKERFILE = "FROM python:3.12-slim\nCOPY start.sh /start.sh\nENTRYPOINT ["
 
@@ -155,21 +157,21 @@ PAIRS = [
     Pair(
         "LD504",
         "STOPSIGNAL SIGKILL; SIGTERM",
-        {**DRAINS, **PORT, "containers": (ContainerSpec(stop_signal=9),)},
-        {**DRAINS, **PORT, "containers": (ContainerSpec(stop_signal=15),)},
+        {**DRAINS, **PORT, "containers": (ContainerSpec(readiness=ProbeSpec(), stop_signal=9),)},
+        {**DRAINS, **PORT, "containers": (ContainerSpec(readiness=ProbeSpec(), stop_signal=15),)},
     ),
     Pair(
         "LD505",
         "gunicorn stopped with QUIT; with TERM",
-        {**command(*gunicorn()), **PORT, "containers": (ContainerSpec(stop_signal=3),)},
-        {**command(*gunicorn()), **PORT, "containers": (ContainerSpec(stop_signal=15),)},
+        {**command(*gunicorn()), **PORT, "containers": (ContainerSpec(readiness=ProbeSpec(), stop_signal=3),)},
+        {**command(*gunicorn()), **PORT, "containers": (ContainerSpec(readiness=ProbeSpec(), stop_signal=15),)},
         traffic={"requests": (RequestShape(path="/200"),), "rate": 50.0},
     ),
     Pair(
         "LD506",
         "a server that knows TERM only, stopped with an inherited QUIT; with TERM",
-        {**DRAINS, **PORT, "containers": (ContainerSpec(stop_signal=3),), **SHORT},
-        {**DRAINS, **PORT, "containers": (ContainerSpec(stop_signal=15),), **SHORT},
+        {**DRAINS, **PORT, "containers": (ContainerSpec(readiness=ProbeSpec(), stop_signal=3),), **SHORT},
+        {**DRAINS, **PORT, "containers": (ContainerSpec(readiness=ProbeSpec(), stop_signal=15),), **SHORT},
     ),
     Pair(
         "LD507",
@@ -178,7 +180,12 @@ PAIRS = [
         command(*zoo("lets-go"), **SHORT),
         needs="npm",
     ),
-    Pair("LD601", "publishNotReadyAddresses true; false", {**DRAINS, "publish_not_ready": True}, DRAINS),
+    Pair(
+        "LD601",
+        "publishNotReadyAddresses true; false",
+        {**DRAINS, **PORT, "containers": PROBED, "publish_not_ready": True},
+        {**DRAINS, **PORT, "containers": PROBED},
+    ),
     Pair(
         "LD801",
         "gunicorn --graceful-timeout 1 and requests of 2.5 s; 10",
