@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from tests.manifests.workbench import project_of
@@ -63,3 +64,10 @@ def test_the_diff_on_a_page_is_the_one_that_fix_makes(code: str) -> None:
 
 def test_most_rules_have_an_example() -> None:
     assert len(EXAMPLES) >= 40
+
+
+def test_the_list_in_docs_is_what_the_catalogue_says() -> None:
+    from lameduck.cli.rules_page import page as rules_page
+
+    said = (Path(__file__).parents[2] / "docs" / "rules.md").read_text()
+    assert said == rules_page(), "python -m lameduck.cli.rules_page > docs/rules.md"
