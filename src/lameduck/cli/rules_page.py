@@ -8,7 +8,7 @@ HEAD = """\
 # Rules
 
 `lameduck explain CODE` prints a rule's page: what it finds, why it loses requests, the fix and its safety,
-the evidence, an example that the tests run. The page is the docstring of the rule's file. LD9xx are symptoms that a proof sees.
+the evidence, an example that the tests run. The page is the docstring of the rule's file. LD9xx are what a proof sees.
 
 | code | name | severity | what | fix |
 |---|---|---|---|---|
