@@ -1,6 +1,7 @@
-"""A server of known behaviour: `python servers.py BEHAVIOUR PORT`; "leaves 0.4": a child that lives on so long."""
+"""A server of known behaviour: `python servers.py BEHAVIOUR PORT`; "leaves" a child, "leaves the port" to a child."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -30,16 +31,20 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 async def main() -> None:
     server = await asyncio.start_server(serve, "127.0.0.1", PORT, backlog=512)
+    os.set_inheritable(server.sockets[0].fileno(), BEHAVIOUR == "leaves the port")
     if BEHAVIOUR != "none":
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lame.set)
     await lame.wait()
     if BEHAVIOUR == "lame duck":
         await asyncio.sleep(1.5)
-    server.close()
+    if BEHAVIOUR != "leaves the port":
+        server.close()
     while in_hand:
         await asyncio.sleep(0.01)
-    if BEHAVIOUR.startswith("leaves"):
-        subprocess.Popen(["sleep", BEHAVIOUR.split()[1]], start_new_session=False)
+    if BEHAVIOUR == "leaves":
+        subprocess.Popen(["sleep", "20"])
+    if BEHAVIOUR == "leaves the port" and os.fork() == 0:
+        os.execvp("sleep", ["sleep", "20"])
 
 
 asyncio.run(main())

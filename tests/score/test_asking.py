@@ -15,6 +15,7 @@ from lameduck.core.errors import EnvironmentFault
 from lameduck.core.shutdown import Observed, Question
 from lameduck.defects.scoring import card
 from lameduck.score.asking import ask_all
+from lameduck.score.client import Client
 from lameduck.score.server import Server, Subject
 
 SERVERS = str(Path(__file__).with_name("servers.py"))
@@ -43,15 +44,34 @@ def test_a_server_without_a_handler_cuts_and_is_deaf_as_pid_1() -> None:
     assert seen.deaf or seen.pid_1 is None
 
 
-@pytest.mark.parametrize(("lives_on", "left_behind"), [("0.4", 0), ("20", 1)])
-def test_who_outlives_the_server_is_left_behind_but_not_a_helper_that_ends_by_itself(lives_on, left_behind) -> None:
+@pytest.mark.parametrize(("behaviour", "left_behind"), [("leaves", 0), ("leaves the port", 1)])
+def test_who_outlives_the_server_with_its_port_is_left_behind(behaviour, left_behind) -> None:
     async def one() -> int:
-        subject = Subject((sys.executable, SERVERS, f"leaves {lives_on}", "{port}"), FAST, b"", signal.SIGTERM)
+        subject = Subject((sys.executable, SERVERS, behaviour, "{port}"), FAST, b"", signal.SIGTERM)
         async with Server(subject) as server:
             server.tell()
             return (await server.end(5)).orphans
 
     assert asyncio.run(one()) == left_behind
+
+
+def test_the_server_dies_with_a_script_that_does_not_wait_for_it(tmp_path: Path) -> None:
+    script = tmp_path / "start.sh"
+    script.write_text('trap \'kill -TERM "$pid"\' TERM\n"$@" & pid=$!\nwait "$pid"\n')
+
+    async def one() -> str:
+        words = ("bash", str(script), sys.executable, SERVERS, "drains", "{port}")
+        async with Server(Subject(words, FAST, SLOW, signal.SIGTERM)) as server:
+            client = Client(server.port)
+            assert await client.connect() is None
+            asking = asyncio.create_task(client.ask(SLOW, 5))
+            await asyncio.sleep(0.3)
+            server.tell()
+            letter = await asking
+            client.close()
+            return letter.value
+
+    assert asyncio.run(one()) in {"E", "R"}
 
 
 def test_what_does_not_start_says_so() -> None:

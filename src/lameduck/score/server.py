@@ -23,8 +23,6 @@ from lameduck.core.instants import SECOND
 from lameduck.core.shutdown import Exit, Letter
 from lameduck.score.client import HOST, once
 
-HELPERS_END = 1.0
-"""Seconds after the end in which whoever it started may end as well."""
 SETTLE = 0.25
 TURN = 0.15
 """Loops that look at a flag every 0.1 s make races of phase: each start waits another part of this long, in seconds."""
@@ -74,6 +72,8 @@ class Server:
         self.ended = asyncio.Event()
         self.exit_at = 0
         self.seen: set[tuple[int, int]] = set()
+        self.left: list[int] = []
+        """Who still held its port when it ended."""
 
     async def __aenter__(self) -> Self:
         words = [word.replace("{port}", str(self.port)) for word in self.subject.command]
@@ -125,14 +125,7 @@ class Server:
         if not self.ended.is_set():
             waited = time.monotonic_ns() - self.signalled
             return Exit(None, waited, waited)
-        return Exit(self.process.returncode, self.exit_at - self.signalled, orphans=len(await self._left_behind()))
-
-    async def _left_behind(self) -> list[int]:
-        """Who outlives it; helpers that end by themselves (Python's resource tracker) are waited for."""
-        give_up = time.monotonic() + HELPERS_END
-        while (left := [pid for pid in self.family() if pid != self.process.pid]) and time.monotonic() < give_up:
-            await asyncio.sleep(0.02)
-        return left
+        return Exit(self.process.returncode, self.exit_at - self.signalled, orphans=len(self.left))
 
     def family(self) -> list[int]:
         """Its session and every descendant ever seen: workers may have sessions of their own."""
@@ -150,6 +143,11 @@ class Server:
     def _on_exit(self) -> None:
         asyncio.get_running_loop().remove_reader(self.pidfd)
         self.exit_at = time.monotonic_ns()
+        others = [pid for pid in self.family() if pid != self.process.pid]
+        self.left = [pid for pid in others if _holds(pid, self.port)]
+        for pid in others:  # as the kernel does when a container's first process ends
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
         self.ended.set()
 
@@ -179,6 +177,23 @@ class Server:
         why = what.get(letter, f"its answer is '{letter.value}'")
         place = f"no good answer on port {self.port} in {self.subject.start:.0f} s ({why})"
         return f"{place}; does it use {{port}} or $PORT?{tail}"
+
+
+def _holds(pid: int, port: int) -> bool:
+    """Whether a process has a socket of this port."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with suppress(OSError):
+            for line in Path(table).read_text().splitlines()[1:]:
+                fields = line.split()
+                if int(fields[1].rsplit(":", 1)[1], 16) == port:
+                    inodes.add(f"socket:[{fields[9]}]")
+    with suppress(OSError):
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                if str(descriptor.readlink()) in inodes:
+                    return True
+    return False
 
 
 def _processes() -> dict[int, tuple[int, int, int]]:
