@@ -150,7 +150,10 @@ def follow(box: Path) -> list[subprocess.Popen[bytes]]:
     logs = []
     for pod in pods():
         for one in (*pod["spec"]["containers"], *pod["spec"].get("initContainers", ())):
-            file = (box / f"{pod['metadata']['name']}.{one['name']}").open("w")
+            path = box / f"{pod['metadata']['name']}.{one['name']}"
+            if path.exists():  # since an earlier disruption
+                continue
+            file = path.open("w")
             command = ["kubectl", "-n", rows.NAMESPACE, "logs", "-f", pod["metadata"]["name"], "-c", one["name"]]
             logs.append(subprocess.Popen(command, stdout=file, stderr=subprocess.DEVNULL))
     return logs
