@@ -72,5 +72,11 @@ def test_only_kube_proxy_goes_on_with_terminating_endpoints_where_none_is_ready(
     assert went(Via(Kind.INGRESS), only=True)[10_042] == ()
 
 
+def test_a_report_says_which_way_the_traffic_went_unless_it_is_the_usual_one() -> None:
+    assert path.told(Via()) == ""
+    assert "ingress" in path.told(Via(Kind.INGRESS))
+    assert "for 120 s after" in path.told(Via(Kind.SLOW_LB, 120 * SECOND))
+
+
 def test_the_floor_of_a_suggestion_is_higher_behind_a_throttle() -> None:
     assert [path.parse(text).floor for text in ("service", "ingress", "slow-lb:120")] == [3, 4, 3]

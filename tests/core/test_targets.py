@@ -56,8 +56,20 @@ def test_a_pod_that_is_ready_again_stays() -> None:
     assert (group.in_force, due(group), tables) == (("a",), None, [(0, ("a",))])
 
 
-def test_a_pod_that_was_never_ready_is_never_a_target() -> None:
-    assert run((0, Published(conditions("a", ready=False, terminating=False))), (1, Withdrawn("a")))[1] == []
+def test_a_pod_that_was_never_ready_is_never_a_target_and_has_nothing_to_leave() -> None:
+    group, tables = run((0, Published(conditions("a", ready=False, terminating=False))), (1, Withdrawn("a")))
+    assert (tables, due(group)) == ([], None)
+
+
+def test_of_several_the_first_to_go_is_due_first() -> None:
+    group, _ = run((0, ready("a")), (0, ready("b")), (10, going("a")), (20, going("b")))
+    assert due(group) == 10 + LAG
+    group, effects = step(group, Tick(), 10 + LAG)
+    assert (effects, due(group)) == ((InForce(("b",)),), 20 + LAG)
+
+
+def test_one_that_terminates_while_it_still_serves_is_no_target_of_anybody_who_comes_later() -> None:
+    assert run((0, going("a")))[1] == []
 
 
 def test_without_any_lag_it_follows_the_slice() -> None:

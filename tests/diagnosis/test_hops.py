@@ -10,6 +10,7 @@ from tests.diagnosis.worlds import fine, going, lost, run_of, steady
 
 from lameduck.core.exchange import Behind, Exchange, Kind, Stage
 from lameduck.core.join import NO_ENDPOINT
+from lameduck.core.proof import Verdict
 from lameduck.core.timeline import Observation
 from lameduck.defects.judge import judge
 
@@ -70,7 +71,9 @@ def test_what_a_retry_masked_is_counted_and_said() -> None:
     run.recording.flags[-1] |= 2
     masked = judge(run)
     assert (masked.masked, masked.failed, masked.as_dict()["masked_by_retries"]) == (1, 0, 1)
-    assert masked.sentence == f"{clean.sentence}; 1 more would have been but for a hop's retry: masked, not mended"
+    assert [gate.name for gate in masked.gates if gate not in clean.gates] == ["nothing was masked by retries"]
+    assert (clean.verdict, masked.verdict) == (Verdict.PROVEN, Verdict.INCONCLUSIVE)
+    assert masked.sentence.endswith("; 1 more would have been but for a hop's retry: masked, not mended")
 
 
 def silent(exchange: Exchange) -> Exchange:

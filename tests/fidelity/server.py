@@ -106,7 +106,7 @@ def main():
     said = dict(each.split("=") for each in settings)
     time.sleep(float(said.get("start", 0)))
     app, (told, tell) = App(float(said.get("idle", 75))), os.pipe()
-    listener = socket.create_server(("", int(os.environ["PORT"])), backlog=1024)
+    listener = socket.create_server(("", int(os.environ.get("PORT", "8080"))), backlog=1024)
 
     def stop(*_):
         if mode == "exit":

@@ -17,9 +17,11 @@ from lameduck.core.exchange import Lane
 from lameduck.core.instants import MILLISECOND, SECOND, to_ms
 from lameduck.core.path import Kind, Via
 from lameduck.core.plan import DisruptionPlan, Plan, RequestShape, TrafficPlan
-from lameduck.core.podspec import ContainerSpec
+from lameduck.core.podspec import ContainerSpec, Hook, HookKind, Role
+from lameduck.core.probes import ProbeSpec
 from lameduck.core.timeline import Event, Milestone, PodHistory, fold
 from lameduck.local.cluster import LocalCluster
+from lameduck.local.podplan import Process
 from lameduck.local.spec import LocalSpec
 from lameduck.proving import prove
 from lameduck.runfile import read
@@ -49,10 +51,32 @@ class Setup:
 
 
 FIVE = {"pre_stop_sleep": 5}
+
+
+def beside(path: str, probe: ProbeSpec) -> dict[str, Any]:
+    """The app with a native sidecar that answers its preStop."""
+    hook = Hook(HookKind.HTTP, path=path, port=9090)
+    sidecar = ContainerSpec("side", role=Role.SIDECAR)
+    return {
+        "containers": (sidecar, ContainerSpec("app", readiness=probe, pre_stop=hook)),
+        "serving": "app",
+        "processes": {"side": Process((sys.executable, "-S", str(SERVER.with_name("sidecar.py"))))},
+        "ready_path": None,
+    }
+
+
+BY_EXEC = ProbeSpec(command=("test", "-d", "/proc/1"), initial_delay=SECOND)
+"""Readiness without a connection, so that the sidecar sees clients only."""
+BY_HTTP = ProbeSpec("/healthz")
+AT_ONCE = (RequestShape(path="/0"),)
 ALONE = {"replicas": 1, "max_surge": 0, "max_unavailable": 1}
 TEN = {"grace": 5 * SECOND, "pre_stop_exec": ("sleep", "10")}
 SETUPS = {
     "a": Setup(("ignore",), spec={"grace": 5 * SECOND}),
+    "ad": Setup(("lame",), spec=beside("/1/8/rows", BY_EXEC)),
+    "adp": Setup(("lame",), spec=beside("/1.5/8/rows", BY_HTTP)),
+    "aq": Setup(("lame",), requests=AT_ONCE, spec=beside("/1/8/count", BY_EXEC)),
+    "aqp": Setup(("lame",), requests=AT_ONCE, spec=beside("/1.5/8/count", BY_HTTP)),
     "b": Setup(("exit",)),
     "bs": Setup(("exit",), requests=(RequestShape(path="/50/head"),)),
     "c": Setup(),
@@ -79,8 +103,8 @@ SETUPS = {
     "i": Setup(spec={**ALONE, **FIVE}),
     "i0": Setup(spec=ALONE),
     "i8": Setup(("drain", "start=8"), spec={**ALONE, **FIVE}),
-    "j": Setup(("drain", "idle=1"), requests=(RequestShape(path="/0"),)),
-    "jb": Setup(("drain", "idle=1"), requests=(RequestShape(path="/0"),), look=False),
+    "j": Setup(("drain", "idle=1"), requests=AT_ONCE),
+    "jb": Setup(("drain", "idle=1"), requests=AT_ONCE, look=False),
     "kb": Setup(("exit",), spec={"via": INGRESS}),
     "kc": Setup(spec={"via": INGRESS}),
     "kd": Setup(spec={"via": INGRESS, **FIVE}),

@@ -250,6 +250,24 @@ async def once_only(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
     writer.close()
 
 
+async def one_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A server that closes a connection after its answer, without having said so."""
+    with suppress(asyncio.IncompleteReadError):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+    writer.close()
+
+
+def test_a_connection_that_was_seen_to_end_is_not_used_again() -> None:
+    async def scene() -> None:
+        async with ingress(a=one_answer) as proxy:
+            for _ in range(3):
+                assert (await proxy.ask(get(method=b"POST"))).startswith(b"HTTP/1.1 200 OK")
+                await asyncio.sleep(0.05)
+
+    play(scene)
+
+
 async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """A server that never answers."""
     with suppress(asyncio.IncompleteReadError):

@@ -55,6 +55,18 @@ class Via:
         return FLOOR_BEHIND_A_THROTTLED_HOP if self.kind is Kind.INGRESS else FLOOR_BEHIND_KUBE_PROXY
 
 
+def told(via: Via) -> str:
+    """What a report says of a way that is not the Service's own, "" for that one."""
+    match via.kind:
+        case Kind.SERVICE:
+            return ""
+        case Kind.INGRESS:
+            return "the traffic went by an ingress on this machine, whose table follows at most every 2 s"
+        case Kind.SLOW_LB:
+            seconds = f"{via.deregistration / SECOND:g} s"
+            return f"the traffic went by a load balancer that goes on sending to a pod for {seconds} after it has left"
+
+
 def parse(text: str) -> Via:
     """``service``, ``ingress`` or ``slow-lb:SECONDS``. Raises `ValueError` with what is wrong, in words."""
     name, colon, number = text.partition(":")

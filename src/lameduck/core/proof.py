@@ -293,6 +293,15 @@ def coverage_gate(terminations: Sequence[Termination], lanes: Iterable[Lane], *,
     return Gate(name, bool(terminations), f"{len(terminations)} terminations" if terminations else "none was seen")
 
 
+def masked_gate(masked: int) -> list[Gate]:
+    """A gate that falls where a hop's retries hid losses (case C77); where none did, there is nothing to say."""
+    if not masked:
+        return []
+    detail = f"{masked:,} requests were sent a second time by a hop: a client whose requests it repeats not loses them"
+    remedy = "test what is not repeated (--method POST), or turn the hop's retries off for the test"
+    return [Gate("nothing was masked by retries", False, detail, remedy)]
+
+
 def sight_gate(gaps: Iterable[tuple[int, int]], windows: Sequence[Window]) -> Gate:
     """Gate 5: no blind interval that could hide a milestone lies over an exposed window."""
     blind = [(start, end) for start, end in gaps if any(start <= w.end and w.start <= end for w in windows)]

@@ -26,6 +26,7 @@ from lameduck.core.proof import (
     completion_gate,
     coverage_gate,
     decide,
+    masked_gate,
     pre_stop_arithmetic,
     punctuality_gate,
     sending_gate,
@@ -323,6 +324,7 @@ def _own_gates(
             [lane for lane, _ in run.plan.traffic.lanes],
             reused=any(nth > 1 for nth in run.recording.nth_on_connection),
         ),
+        *masked_gate(_masked(run.recording, counted)),
     ]
 
 

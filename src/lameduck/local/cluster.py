@@ -332,7 +332,7 @@ class LocalCluster:
             pre_stop=str(hook) if hook else "",
             pre_stop_delay=hook.seconds * SECOND if hook and hook.kind is life.HookKind.SLEEP else 0,
             address=self._hop.address if self._hop else self._doorway.address if self._doorway else "",
-            notes=(*self._maker.notes, *spec.ignored),
+            notes=(*self._maker.notes, *filter(None, [path.told(spec.via)]), *spec.ignored),
             details={
                 "command": list(command),
                 "isolation": str(self._maker.isolation),

@@ -150,10 +150,6 @@ class Ingress:
                 try:
                     if not await self._serve(head, reader, writer, entry):
                         return
-                except asyncio.CancelledError:
-                    if entry.stage is not Stage.READ:
-                        entry.fail(Kind.TIMEOUT)
-                    raise
                 finally:
                     self.done.append(self.entries.pop(id(entry)))
         except (wire.Malformed, asyncio.LimitOverrunError):

@@ -51,8 +51,7 @@ class SocketPool:
                 raise OSError(errno.ENOBUFS, "no socket from the pod's network in time")
         taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, self._ready.popleft())
         taken.setblocking(False)
-        if (len(self._ready) + self._asked) * 2 <= self._want:
-            self.fill()
+        self._top_up()
         return taken
 
     def hand_over(self, count: int) -> list[int]:
@@ -60,9 +59,12 @@ class SocketPool:
         if not self._ready:
             self._want = min(_MOST, self._want * 2)
         given = [self._ready.popleft() for _ in range(min(count, len(self._ready)))]
+        self._top_up()
+        return given
+
+    def _top_up(self) -> None:
         if (len(self._ready) + self._asked) * 2 <= self._want:
             self.fill()
-        return given
 
     def close(self) -> None:
         """Give all back."""
