@@ -44,7 +44,7 @@ def gevent(port):
 def waitress(port):
     import waitress as server
 
-    server.serve(app, listen=f"127.0.0.1:{port}", threads=8)
+    server.serve(app, listen=f"{HOST}:{port}", threads=8)
 
 
 def werkzeug(port):
