@@ -38,6 +38,8 @@ WAYS = {"nothing": (False, None), "outside": (False, DELAY), "inside": (True, No
 TIMES = {"inside": 3}
 LONGER = {"gunicorn gthread": ("--keep-alive", "75"), "gunicorn gevent": ("--keep-alive", "75")}
 """Its 2 s race with any pooled client, stop or no stop (LD605): one request was lost in half of the runs, each way."""
+GRACE, DEAF_GRACE = 30, 8
+"""Seconds; the second for servers that ignore the signal as PID 1: each of their pods waits for SIGKILL."""
 TRIES = 3
 """An inconclusive proof (the machine was too busy) is asked again, so often."""
 
@@ -78,7 +80,8 @@ def ask(names: list[str]) -> None:
 def _asked(name: str, way: str) -> dict[str, Any]:
     for _ in range(TRIES):
         layer, sleep = WAYS[way]
-        proof = proof_of(name, layer=layer, ready_path="/fast", pre_stop_sleep=sleep)
+        grace = DEAF_GRACE if name in servers.DEAF and not layer else GRACE
+        proof = proof_of(name, layer=layer, ready_path="/fast", pre_stop_sleep=sleep, grace=grace * SECOND)
         said = {
             "verdict": proof.verdict.value,
             "lost": proof.failed,
@@ -110,6 +113,7 @@ def page() -> None:
     lines = [
         f"Lost requests, of these on kept-alive connections in brackets; {RATE:.0f} requests/s, half on new ones,",
         f"one in {1 / SLOW_SHARE:.0f} takes 1 s; 2 rollouts of 3 replicas each. *Outside*: a preStop of {DELAY} s.",
+        f"† does not hear the signal as PID 1: each pod waits for SIGKILL, after {DEAF_GRACE} s here;",
         "gunicorn's threads and gevent with `--keep-alive 75`: its 2 s race with pooled clients at any time (LD605).",
         "",
         "| server | nothing | outside | **inside** | both |",
@@ -117,7 +121,8 @@ def page() -> None:
     ]
     for name in (name for name in servers.PYTHON if name in kept):
         cells = (", ".join(_cell(proof) for proof in kept[name]["ways"][way]) for way in WAYS)
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        mark = " †" if name in servers.DEAF else ""
+        lines.append(f"| {name}{mark} | " + " | ".join(cells) + " |")
     dates = sorted({kept[name]["date"] for name in kept})
     lines += ["", f"`bench/layer_table.py`, {' and '.join(dates)}; {servers.versions()}."]
     before, rest = PAGE.read_text().split(BEGIN)

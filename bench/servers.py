@@ -34,6 +34,8 @@ PYTHON = {
     "tornado": ("python", f"{APPS}/tornado_app.py", "{port}"),
     "sanic, one process": ("python", f"{APPS}/sanic_app.py", "{port}"),
 }
+DEAF = ("waitress", "cheroot", "gevent pywsgi", "werkzeug", "tornado")
+"""They have no handler, and the kernel drops such a signal for PID 1."""
 NO_KEEP_ALIVE = ("gunicorn sync", "werkzeug")
 PACKAGES = ("uvicorn", "gunicorn", "hypercorn", "granian", "daphne", "waitress", "cheroot", "gevent", "werkzeug")
 PACKAGES += ("aiohttp", "tornado", "sanic", "uvicorn-worker")

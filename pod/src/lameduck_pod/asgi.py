@@ -81,21 +81,20 @@ class LameDuck:
             whole = not message.get("more_body")
             return message
 
-        async def say(message: Message) -> None:
+        def say(message: Message) -> Awaitable[None]:  # not a coroutine of its own: that would cost 0.5 µs a message
             nonlocal stream
+            if stream is not None:
+                return stream.say(message)
             if message["type"] == "http.response.start":
                 if layer.lame:
                     _last(message, scope)
                 if _is_event_stream(message):
                     stream = _EventStream(layer, send)
-            elif stream is not None:
-                await stream.say(message)
-                return
-            await send(message)
+            return send(message)
 
         try:
             path = scope["path"]
-            if layer.answers(path):
+            if layer.speaks and layer.answers(path):
                 await _answer(layer, scope, send)
             else:
                 await self.app(scope, hear, say)

@@ -37,6 +37,8 @@ class Layer:
         self.settings = settings
         self.on_lame_duck, self.on_drained = on_lame_duck, on_drained
         self.state = State()
+        self.speaks = bool(settings.status_path) or settings.readiness == FAIL
+        """Whether there is a path that it `answers` itself."""
         self.lame = False
         """Whether answers ask to be the last on their connection."""
         self.in_flight = 0

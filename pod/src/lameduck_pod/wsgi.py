@@ -64,7 +64,7 @@ class LameDuck:
 
         try:
             path = environ.get("PATH_INFO", "")
-            if layer.answers(path):
+            if layer.speaks and layer.answers(path):
                 body: Iterable[bytes] = _answer(layer, environ, start)
             else:
                 body = self.app(environ, start)
