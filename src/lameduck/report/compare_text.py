@@ -17,16 +17,22 @@ STYLES = {Grade.BETTER: "green", Grade.WORSE: "bold red", Grade.SAME: "dim", Gra
 
 
 def terminal(told: Comparison, first: str, second: str) -> RenderableType:
-    """The table, the findings that came and went, the sentence."""
+    """The sentence, the table, what speaks for its grades, the findings that came and went."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("", f"A: {line(first, 60)}", f"B: {line(second, 60)}", ""):
+    for name in ("", "A", "B", ""):
         table.add_column(Text(name), overflow="fold")
     for row in told.rows:
-        change = Text.assemble((row.grade.value, STYLES[row.grade]), (f"  {row.note}" if row.note else "", "dim"))
-        table.add_row(Text(row.name, style="dim"), Text(row.first), Text(row.second), change)
-    lines = [Text.assemble((f"{word:>6}  ", "dim"), line(name)) for word, name in _findings(told)]
-    style = "bold red" if told.worse else "bold"
-    return Group(Text(), table, Text(), *lines, Text(), Text(told.sentence, style=style))
+        grade = Text(row.grade.value, style=STYLES[row.grade])
+        table.add_row(Text(row.name, style="dim"), Text(row.first), Text(row.second), grade)
+    names = [Text.assemble((f"{each:>6}  ", "dim"), line(name)) for each, name in (("A", first), ("B", second))]
+    notes = [
+        Text(f"{row.name}: {row.note}", style="dim")
+        for row in told.rows
+        if row.note and row.grade in {Grade.BETTER, Grade.WORSE, Grade.UNGRADED}
+    ]
+    findings = [Text.assemble((f"{word:>6}  ", "dim"), line(name)) for word, name in _findings(told)]
+    sentence = Text(told.sentence, style="bold red" if told.worse else "bold")
+    return Group(Text(), sentence, Text(), *names, Text(), table, Text(), *notes, *findings)
 
 
 def _findings(told: Comparison) -> Iterable[tuple[str, str]]:
