@@ -159,3 +159,34 @@ def test_a_real_jmeter_with_the_committed_plan(tmp_path: Path) -> None:
     assert proof.requests > 100
     assert run.foreign is not None
     assert replace(run.foreign, losses=()).command == command
+
+
+@pytest.mark.rollout
+def test_a_real_vegeta(tmp_path: Path) -> None:
+    """Its own connections, one request each: all that it loses, with the doorway's word on which pod it was."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lameduck-vegeta" / "vegeta"
+    vegeta = os.environ.get("LAMEDUCK_VEGETA") or (str(cache) if cache.exists() else shutil.which("vegeta"))
+    if vegeta is None:
+        pytest.skip("no vegeta here: bench/load/vegeta -version builds one (with Go), or set LAMEDUCK_VEGETA")
+    attack = f"{vegeta} attack -rate 120 -duration 0 -keepalive=false -timeout 2s"
+    pipe = f"echo GET http://{{address}}/20 | {attack} | {vegeta} encode --to json > {{out}}"
+    proof = proved(tmp_path, *zoo("exits"), imports=Import("vegeta", Path(), f"bash -c '{pipe}'", 90.0))
+    assert proof.verdict is Verdict.FAILED
+    assert ("LD101", "LD901") in causes(proof)
+    assert "nothing was masked by retries" in fallen(proof)  # its file cannot say that it used no connection twice
+
+
+@pytest.mark.rollout
+def test_the_access_log_of_a_real_nginx(tmp_path: Path) -> None:
+    if shutil.which("nginx") is None:
+        pytest.skip("no nginx here: apt-get install nginx-light")
+    command = (
+        f"bash {SERVERS / 'behind_nginx.sh'} {{address}} {{out}} {tmp_path / 'nginx'} {sys.executable} "
+        f"{SERVERS / 'caller.py'}"
+    )
+    proof = proved(tmp_path, *zoo("exits"), imports=Import("nginx", Path(), command, 90.0))
+    assert proof.verdict is Verdict.FAILED
+    assert fallen(proof) >= {"the client's own view", "nothing was masked by retries", "its clock is ours"}
+    assert set(proof.failures_by_kind) == {"bad_status"} or "protocol" in proof.failures_by_kind
+    assert any("whole seconds" in note for note in proof.notes)
+    assert {code for code, _ in causes(proof)} <= {"LD999", "LD907", "LD101", "LD803"}
