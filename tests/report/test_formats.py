@@ -1,17 +1,21 @@
 """Every machine format is read back by a tool that nobody here wrote, and says what the proof says."""
 
+import base64
 import csv
 import io
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import jsonschema
 import pytest
+from google.protobuf import json_format
 from junitparser import Error, JUnitXml
 from junitparser import Failure as Lost
 from markdown_it import MarkdownIt
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from tests.report.stories import failing, proven
 
@@ -23,6 +27,7 @@ from lameduck.report.export import HEAD, csv_lines, parquet, rows
 from lameduck.report.junit import junit
 from lameduck.report.markdown import markdown
 from lameduck.report.openmetrics import openmetrics
+from lameduck.report.otlp import otlp
 from lameduck.report.picture import picture
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "proof-schema.json").read_text())
@@ -92,6 +97,33 @@ def test_openmetrics_is_read_by_prometheus_own_parser(story: Run) -> None:
     assert verdicts == {each: float(each == proof.verdict) for each in ("PROVEN", "FAILED", "INCONCLUSIVE")}
     assert sum(s.value for s in families["lameduck_requests"].samples) == proof.requests
     assert sum(s.value for s in families["lameduck_failures"].samples) == proof.failed
+
+
+@pytest.mark.parametrize("story", STORIES, indirect=True)
+def test_otlp_is_read_by_opentelemetrys_own_messages(story: Run) -> None:
+    """Its JSON is protobuf's, but for ids, which are hex there and base64 in protobuf's own mapping."""
+    judged = examine(story)
+    document = json.loads(
+        otlp(replace(story, facts=replace(story.facts, name=HOSTILE)), judged.proof, picture(story, judged))
+    )
+    spans = document["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    for span in spans:
+        for name in ("traceId", "spanId", "parentSpanId"):
+            span[name] = base64.b64encode(bytes.fromhex(span[name])).decode()
+    read = json_format.ParseDict(document, ExportTraceServiceRequest())
+    found = read.resource_spans[0].scope_spans[0].spans
+    assert len({span.span_id for span in found}) == len(found)
+    assert {len(span.trace_id) for span in found} == {16}
+    root, *others = found
+    assert all(span.parent_span_id == root.span_id for span in others)
+    assert all(root.start_time_unix_nano <= span.end_time_unix_nano for span in found)
+    lost = [span for span in others if span.kind == span.SPAN_KIND_CLIENT]
+    assert len(lost) == judged.proof.failed
+    causes = Counter(
+        each.value.string_value for span in lost for each in span.attributes if each.key == "lameduck.cause"
+    )
+    assert causes == Counter({each.defect.code: each.count for each in judged.proof.findings if judged.proof.failed})
+    assert sum(len(span.events) for span in others) == sum(len(pod.moments) for pod in picture(story, judged).pods)
 
 
 def test_markdown_renders_as_github_would_and_fits_a_comment(story: Run) -> None:

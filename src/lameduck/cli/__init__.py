@@ -31,7 +31,7 @@ COMMANDS = {
     "restore": "put back what an interrupted proof left behind: replicas, cordons, agents",
     "load": "send requests at a steady rate and say what became of each",
     "attach": "lay another tool's load (JMeter, k6, an access log) over a run made with prove --no-load",
-    "report": "render a kept run again: terminal, html, json, junit, markdown, openmetrics, csv, parquet",
+    "report": "render a kept run again: terminal, html, json, junit, markdown, openmetrics, otlp, csv, parquet",
     "compare": "set two kept runs side by side: is the second worse beyond noise?",
     "runs": "list the runs that are kept",
     "completion": "print a completion script for bash, zsh or tcsh",

@@ -117,6 +117,13 @@ def _openmetrics(stored: Run, judgement: Judgement) -> str:
     return openmetrics(judgement.proof, stored.facts.name)
 
 
+def _otlp(stored: Run, judgement: Judgement) -> str:
+    from lameduck.report.otlp import otlp
+    from lameduck.report.picture import picture
+
+    return otlp(stored, judgement.proof, picture(stored, judgement))
+
+
 def _csv(stored: Run, _: Judgement) -> str:
     from lameduck.report.export import csv_lines
 
@@ -146,6 +153,7 @@ RENDERINGS: Mapping[str, Rendering] = {
     "junit": _junit,
     "markdown": _markdown,
     "openmetrics": _openmetrics,
+    "otlp": _otlp,
     "csv": _csv,
     "parquet": _parquet,
 }
