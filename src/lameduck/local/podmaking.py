@@ -132,9 +132,12 @@ class PodMaker:
 
     def _inside(self, container: str, pod: str, own: Mapping[str, str], port: int) -> Inside:
         spec, process = self._spec, self._spec.process(container)
-        bare = () if spec.containers else ("POD_NAME", "POD_IP")  # a manifest says itself what it wants to know
-        port_too = ("PORT",) if not spec.containers or not self.isolation.net else ()
-        given = {key: own[key] for key in ("HOSTNAME", "LAMEDUCK_REVISION", *bare, *port_too)}
+        told = ["HOSTNAME", "LAMEDUCK_REVISION"]
+        if container not in spec.processes:  # a manifest says itself what it wants to know
+            told += ["POD_NAME", "POD_IP"]
+        if container not in spec.processes or not self.isolation.net:
+            told += ["PORT"]
+        given = {key: own[key] for key in told}
         said = {**environment(process.environment, own), **spec.env}
         if not self.isolation.net:  # pods that share a network cannot all have the port that was meant
             said.pop("PORT", None)
