@@ -305,7 +305,7 @@ def test_an_agents_pod_has_no_token_no_root_and_no_writable_disk() -> None:
     spec, pod = job["spec"], job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 3, 3)
-    assert (spec["activeDeadlineSeconds"], spec["backoffLimit"]) == (900, 0)
+    assert (spec["activeDeadlineSeconds"], spec["backoffLimitPerIndex"], spec["maxFailedIndexes"]) == (900, 0, 3)
     assert spec["ttlSecondsAfterFinished"] <= 60
     assert pod["automountServiceAccountToken"] is False
     assert pod["securityContext"]["runAsNonRoot"] is True

@@ -102,7 +102,10 @@ def manifest(wish: AgentsWish, name: str, namespace: str, token: str) -> Json:
             "completionMode": "Indexed",
             "completions": wish.count,
             "parallelism": wish.count,
-            "backoffLimit": 0,
+            # One agent's end must not end the others, as a Job's own limit would; versions below 1.29 retry it instead.
+            "backoffLimitPerIndex": 0,
+            "maxFailedIndexes": wish.count,
+            "backoffLimit": 100,
             "activeDeadlineSeconds": max(60, wish.lifetime // SECOND),
             "ttlSecondsAfterFinished": 30,
             "template": {"metadata": {"labels": labels}, "spec": pod},
