@@ -50,7 +50,7 @@ def words(name: str, host: str = "127.0.0.1") -> tuple[str, ...]:
 def environment(*, layer: bool, host: str = "127.0.0.1") -> dict[str, str]:
     """What its environment needs beside what it inherits."""
     path = os.pathsep.join([str(APPS), str(ROOT / "pod/src")])
-    own = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "BIND": host, "LAMEDUCK_POD": f"bench-{os.getpid()}"}
+    own = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "BIND": host}
     return {**own, "LAYER": "on" if layer else "off"}
 
 

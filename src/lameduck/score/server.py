@@ -81,7 +81,7 @@ class Server:
         try:
             self.process = subprocess.Popen(
                 [*self.below, *words],
-                env={**os.environ, "PORT": str(self.port)},
+                env={**os.environ, "PORT": str(self.port), "LAMEDUCK_POD": f"score-{self.port}"},  # a pod of its own
                 stdin=subprocess.DEVNULL,
                 stdout=self.output,
                 stderr=self.output,
