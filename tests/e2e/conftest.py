@@ -24,6 +24,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     made = Cluster()
+    if "Terminating" in made.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found"):  # of the run before
+        made.kubectl("wait", "--for=delete", f"namespace/{NAMESPACE}", "--timeout=120s")
     subprocess.run(["kubectl", "create", "namespace", NAMESPACE], capture_output=True, check=False)
     yield made
     if "E2E_KEEP" not in os.environ:
