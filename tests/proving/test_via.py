@@ -63,6 +63,8 @@ def test_behind_an_ingress_a_refusal_is_a_502_and_silence_a_time_out_both_for_wa
     assert (way.minimal_pre_stop in {2, 3}, way.suggested_pre_stop) == (True, bare.suggested_pre_stop)
     assert bare.failed / 2 <= way.missed[0] / SECOND * 150 <= bare.failed * 2
     mended = proved(tmp_path / "b", *zoo("drains"), **INGRESS, timings=slow_start, pre_stop_sleep=4)
+    assert any("went by an ingress" in note for note in mended.notes)
+    assert not any("stayed on pods" in note for note in mended.notes)
     assert (mended.verdict, mended.failed) == (Verdict.PROVEN, 0)
     assert next(gate for gate in mended.gates if gate.name == "every termination was under load").held
 

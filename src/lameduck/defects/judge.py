@@ -187,7 +187,12 @@ def _lanes(run: Run, by_lane: Mapping[str, int]) -> list[Lane]:
 
 
 def _stayed(run: Run, pods: Mapping[str, PodHistory]) -> list[str]:
-    """Kept-alive connections that went on to a pod after its endpoint had left: no Service ever moves an open one."""
+    """Kept-alive connections that went on to a pod after its endpoint had left: no Service ever moves an open one.
+
+    Behind an ingress that routes each request anew they are the ingress's own, and nothing is said of them.
+    """
+    if run.facts.details.get("via") == str(path.Kind.INGRESS):
+        return []
     left = {name: at for name, pod in pods.items() if (at := pod.at(Milestone.ENDPOINT_NOT_READY)) is not None}
     recording, longest, flows = run.recording, 0, set[int]()
     texts = recording.names.texts
