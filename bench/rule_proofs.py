@@ -133,8 +133,8 @@ PAIRS = [
     Pair("LD405", "a handler that exits", script="trap 'exit 0' TERM\nSERVER &\nwait\n", mended=GOOD_WAIT),
     Pair(
         "LD406",
-        "the signal is ignored before exec",
-        script="trap '' TERM\nexec SERVER\n",
+        "the signal is ignored by the shell that waits",
+        script="trap '' TERM\nSERVER &\nwait\n",
         mended="exec SERVER\n",
     ),
     Pair("LD407", "the server in a pipeline", script="SERVER | cat\n", shell="bash"),

@@ -9,6 +9,10 @@ Why it loses requests
 Fix and its safety
     Safe: remove the line.
 
+When not to care
+    A server that sets a handler of its own for the signal takes it back (Python's signal module does; a shell may not,
+    and the JVM does not).
+
 Evidence
     POSIX, exec: ignored signals stay ignored.
 
@@ -39,6 +43,7 @@ from lameduck.core.finding import Defect, Edit, Finding, Fix, Safety, Severity
 from lameduck.defects.lintkit import finding, fix_of, starting
 from lameduck.defects.scriptfix import server_name, severity_of
 from lameduck.manifests.chain import Problem, Trouble
+from lameduck.manifests.endings import Way
 from lameduck.manifests.project import Project
 
 DEFECT = Defect(
@@ -56,9 +61,11 @@ def lint(project: Project) -> Iterator[Finding]:
         for problem in program.chain.problems:
             if problem.trouble is not Trouble.IGNORED:
                 continue
+            execs = problem.ending is not None and problem.ending.way is Way.EXEC
+            unless = "unless it sets a handler of its own, " if execs else ""
             message = (
                 f"SIG{problem.signal} is ignored from here on, and "
-                f"{server_name(problem)} inherits that: only SIGKILL ends it"
+                f"{server_name(problem)} inherits that: {unless}only SIGKILL ends it"
             )
             yield finding(
                 DEFECT,

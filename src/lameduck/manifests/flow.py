@@ -41,6 +41,8 @@ class Flow:
     """The walk over one script; ``endings`` is its result."""
 
     words: Words
+    given: tuple[str, ...] | None
+    """The script's own arguments, also while a function with others runs."""
     endings: list[Ending] = field(default_factory=list)
     errexit: bool = False
     traps: dict[str, Trap] = field(default_factory=dict)
@@ -57,6 +59,8 @@ class Flow:
     """What is still to come, in this block and in those around it."""
     calls: int = 0
     loops: int = 0
+    rounds: int = 0
+    """Those of the loops that end by themselves: over files, until something is ready."""
     branches: int = 0
     setup: list[Statement] = field(default_factory=list)
     """Foreground commands that ran before the server: the set-up."""
@@ -118,7 +122,10 @@ class Flow:
             for one in way.condition:
                 self.step(one, (), guarded=True)
             self.ahead.pop()
+            jobs, waits = list(self.jobs), list(self.waits)
             ends = self.block(way.body) or _exits(way.body)
+            if ends:  # what comes after the branch is reached by other ways only
+                self.jobs, self.waits = jobs, waits
             surely = surely and ends
             if ends and self.candidate is not candidate:
                 self.candidate = candidate  # an unknown command in a way that ends by itself was a one-off
@@ -156,11 +163,13 @@ class Flow:
         endless = bool(re.match(r"(while (true|:|\[ 1 \]|1)|until false|for)\s*$", way.test))
         known = len(self.endings)
         self.loops += 1
+        self.rounds += not endless
         for one in way.condition:
             self.step(one, (), guarded=True)
         candidate = self.candidate
         surely = self.block(statement.body)
         self.loops -= 1
+        self.rounds -= not endless
         repeated = way.test.startswith(("while", "until", "for"))
         for index in range(known, len(self.endings)):
             ending = self.endings[index]
@@ -190,7 +199,7 @@ class Flow:
     def pipeline(self, statement: Statement, after: tuple[Statement, ...]) -> bool:
         """A pipeline: none of its commands is PID 1."""
         for one in statement.body:
-            for command in _commands(one):
+            for command in _commands(one) if one.kind is not Kind.LOOP else ():
                 argv, _ = self.words.strip(command)
                 if weight(argv) is Weight.SERVER or (argv and command.words[0] == "exec"):
                     self.end(Way.PIPE, argv, statement, after=after)
@@ -347,8 +356,8 @@ class Flow:
         if heaviness is Weight.SERVER and daemonises(argv):
             self.daemons = True
             return False
-        if heaviness is Weight.SERVER and runs_anything(argv) and self._server_ahead():
-            heaviness = Weight.ONCE  # python init_db.py, before the server itself
+        if heaviness is Weight.SERVER and self._is_a_step(argv, statement):
+            heaviness = Weight.ONCE
         if heaviness is Weight.SERVER:
             if self.loops == 0 and self.branches and _more(after) and argv[0].startswith("$") and argv[0] != "$@":
                 return False
@@ -359,10 +368,19 @@ class Flow:
         self.setup.append(statement)
         return False
 
+    def _is_a_step(self, argv: tuple[str, ...], statement: Statement) -> bool:
+        """Whether a command that could serve is a step of the set-up: a program given on standard input, one of
+        several that a loop runs, or an interpreter before the server itself."""
+        if runs_anything(argv):
+            return (statement.redirected and set(argv[1:]) <= {"-"}) or self._server_ahead()
+        return bool(self.rounds) and argv[0].startswith("$") and argv[0] != "$@"
+
     def _server_ahead(self) -> bool:
         """Whether a server follows, so that what runs before it was a step of the set-up."""
         for block in self.ahead:
             for one in _commands_of(block):
+                if one.words == ("exec", "$@") and self.given != ():
+                    return True
                 argv, execs = self.words.strip(one)
                 called = _commands_of(self.functions.get(argv[0], ())) if argv else []
                 if argv and (execs or weight(argv) is Weight.SERVER or any(_serves(each) for each in called)):
@@ -415,6 +433,8 @@ class Flow:
         if job is not None and (job.known or self.waits or self.candidate is None):
             if self.waits or not any(ending.way is Way.EXEC for ending in self.endings):
                 way = Way.WAIT if self.waits else Way.ABANDONED
+                if way is Way.ABANDONED and job.known and self._stays_behind(job):
+                    return
                 if job.piped:
                     way = Way.PIPE
                 if way is not Way.ABANDONED or job.known:
@@ -424,7 +444,19 @@ class Flow:
         if self.candidate is not None and self.branches == 0 and self.calls == 0:
             statement, argv, piped = self.candidate
             self.candidate = None
+            if "/" not in argv[0] and any(_is_library(one) for one in self.setup):
+                self.end(Way.UNSEEN, argv, statement)  # a function of a sourced file, as likely as not
+                return
             self.end(Way.PIPE if piped else Way.FOREGROUND, argv, statement, known=False, after=after)
+
+    def _stays_behind(self, job: _Job) -> bool:
+        """Note a server in the background while the script's last command is another one, which keeps it alive."""
+        statement, _, piped = self.candidate or (None, (), False)
+        if statement is None or piped or statement.start < job.statement.end:
+            return False
+        self.end(Way.TAIL, job.argv, statement)
+        self.jobs.clear()
+        return True
 
     def _main_job(self) -> _Job | None:
         known = [job for job in self.jobs if job.known]
@@ -433,7 +465,7 @@ class Flow:
 
 def follow(script: Script, args: tuple[str, ...] | None = None) -> Flow:
     """Every point where a script runs a server; ``args`` are its arguments, None when they are not known."""
-    flow = Flow(Words(args), jobs_later=frozenset(_job_variables(script.statements)))
+    flow = Flow(Words(args), args, jobs_later=frozenset(_job_variables(script.statements)))
     if any(re.match(r"-\w*e", word) for word in script.interpreter[1:]):
         flow.errexit = True
     try:
@@ -455,6 +487,11 @@ def _job_variables(statements: tuple[Statement, ...]) -> Iterator[str]:
 
 def _serves(command: Statement) -> bool:
     return command.words[0] == "exec" or weight(command.words) is Weight.SERVER
+
+
+def _is_library(command: Statement) -> bool:
+    sourced = command.words[0] in {".", "source"} and len(command.words) > 1
+    return sourced and bool(re.search(r"lib|func|common|util|helper", base(command.words[1])))
 
 
 def _exits(body: tuple[Statement, ...]) -> bool:

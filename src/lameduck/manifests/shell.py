@@ -62,6 +62,8 @@ class Statement:
     redirected: bool = False
     word_start: int = 0
     """The offset of a simple command's first word, behind its assignments."""
+    writes: bool = False
+    """Whether its output replaces a file's: a pipe to a console, perhaps."""
     early: bool = False
     """Of a ``trap``: its code stands in double quotes, so its variables are expanded when it is set."""
 
@@ -94,7 +96,9 @@ def interpreter_of(content: str) -> tuple[str, ...]:
         return ()
     words = content[2 : content.find("\n") if "\n" in content else None].split()
     if words and words[0].rsplit("/", 1)[-1] == "env":
-        words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+        words = words[1:]
+        while words and (words[0].startswith("-") or "=" in words[0]):
+            words.pop(0)
     return tuple(words)
 
 
@@ -163,7 +167,7 @@ class _Builder:
     def _command(self, node: Any) -> list[Statement]:
         words: list[str] = []
         assigns: list[tuple[str, str]] = []
-        first, redirected = node.start_byte, False
+        first, redirected, writes = node.start_byte, False, False
         named = [child for child in node.children if child.is_named]
         early = len(named) > 1 and named[1].type == "string" and self.text(named[0]) == "trap"
         for child in node.children:
@@ -171,6 +175,7 @@ class _Builder:
                 assigns.append(self.assignment(child))
             elif child.type in {"file_redirect", "herestring_redirect", "heredoc_redirect"}:
                 redirected = True
+                writes = writes or self.replaces(child)
             elif child.is_named:
                 if not words:
                     first = child.start_byte
@@ -183,9 +188,16 @@ class _Builder:
                 assigns=tuple(assigns),
                 word_start=self.at(first),
                 redirected=redirected,
+                writes=writes,
                 early=early,
             )
         ]
+
+    def replaces(self, redirect: Any) -> bool:
+        """Whether a redirection is standard output into a file of its own."""
+        return redirect.type == "file_redirect" and bool(
+            re.match(r"1?>\s*(?![>&]|/dev/(null|std|fd))", self.text(redirect))
+        )
 
     def _test_command(self, node: Any) -> list[Statement]:
         return [self.make(Kind.COMMAND, node, words=("[", self.text(node)), word_start=self.at(node.start_byte))]
@@ -211,7 +223,8 @@ class _Builder:
             return []
         made = self.statement(body)
         if made and made[-1].kind is Kind.COMMAND:
-            made[-1] = _with(made[-1], end=self.at(node.end_byte), redirected=True)
+            writes = any(self.replaces(child) for child in node.children)
+            made[-1] = _with(made[-1], end=self.at(node.end_byte), redirected=True, writes=writes)
         # `cat <<EOF | app` and `app <<EOF && next`: the grammar hangs what follows below the here document
         for redirect in node.children:
             if redirect.type == "heredoc_redirect":

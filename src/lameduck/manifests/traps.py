@@ -130,6 +130,8 @@ def _does(statement: Statement, functions: Mapping[str, tuple[Statement, ...]], 
         return Handler(resets=bool(reset_signals(statement)) or (len(words) > 2 and not words[1].strip()))
     if name in functions and depth < 8:
         return handler_of(functions[name], functions, depth + 1)
+    if statement.writes:  # echo stop > /run/console
+        return Handler(opaque=True)
     return Handler(opaque=bool(_STOPPERS.match(name)) or name not in _HARMLESS)
 
 

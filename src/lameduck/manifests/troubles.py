@@ -105,8 +105,9 @@ def _waiting(ending: Ending, trap: Trap | None, setting: Setting, sent: str | No
         ], sent
     if handler.waits or handler.opaque or _waits_again(ending):
         return [], sent
-    last = ending.waits[-1] if ending.waits and not handler.exits else None
-    spot = (last.start, last.end) if last else place
+    ends = next((one for one in ending.waits if one.errexit and not one.guarded), None)
+    last = ends or (ending.waits[-1] if ending.waits else None)
+    spot = (last.start, last.end) if last and not handler.exits else place
     return [setting.problem(Trouble.INTERRUPTED, ending, spot, trap)], sent
 
 

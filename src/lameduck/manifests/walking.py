@@ -226,6 +226,9 @@ class _Walker:
             self.link(path, Does.UNKNOWN, "a script that is not in the input", at)
             return True
         words = interpreter_of(found.content)
+        if shell is None and len(words) > 1 and (wrapper := WRAPPERS.get(base(words[0]))) and wrapper.init:
+            self.init, shell = base(words[0]), base(words[1])  # #!/usr/bin/dumb-init /bin/sh
+            self.link(words[0], Does.FORWARDS, "init", at)
         if shell is None and words and base(words[0]) not in SHELLS:
             self.serve((*words, path, *args), at)
             return True
