@@ -71,10 +71,11 @@ def ask(names: list[str]) -> int:
     for name in names or list(known):
         subject = known[name]
         out = CARDS / (re.sub(r"[^\w.+]+", "-", name) + ".json")
+        raw = out.with_suffix(".raw")
         subject.make()
         command = [servers.ROOT / ".venv/bin/lameduck", "score", "--path", "/fast", "--slow", "/slow", "--budget", "30"]
         run = subprocess.run(
-            [*command, *subject.options, "--json", out, "--", *subject.command],
+            [*command, *subject.options, "--json", raw, "--", *subject.command],
             cwd=servers.APPS,
             env={**os.environ, **subject.env},
             check=False,
@@ -86,7 +87,8 @@ def ask(names: list[str]) -> int:
             failed += 1
             print(f"{name}: exit {run.returncode}: {run.stderr.strip()[-400:]}", flush=True)
             continue
-        card = json.loads(out.read_text())
+        card = json.loads(raw.read_text())
+        raw.unlink()
         card = {"name": name, "date": str(datetime.datetime.now(datetime.UTC).date()), **card}
         card["command"] = []  # it names this machine's folders
         out.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n")
