@@ -72,6 +72,12 @@ def test_what_it_predicts_is_within_a_factor_of_three_of_what_was_measured(
     assert really / 3 <= lost <= really * 3 if really else lost == 0
 
 
+@pytest.mark.parametrize("hook", [("--pre-stop-sleep", "5"), ("--pre-stop-takes", "5"), ("--pre-stop-sleep", "1"), ()])
+def test_the_smallest_pre_stop_does_not_depend_on_the_one_that_is_there(tmp_path: Path, hook: tuple[str, ...]) -> None:
+    (way,) = predicted(tmp_path, *hook, "--via", "service")["ways"]
+    assert way["minimal_pre_stop_seconds"] == 2
+
+
 def test_a_signal_that_is_never_heard_delays_like_a_pre_stop_and_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

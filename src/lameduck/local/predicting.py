@@ -153,14 +153,15 @@ def _minimal(spec: LocalSpec, app: App, via: Via, played: Sequence[Rollout]) -> 
     pods were missed for another reason (no endpoint at all) is it played again: a longer life may give one.
     """
     name = str(via)
-    delay = spec.pre_stop_sleep or 0
-    waits = [e.routed_until[name] - (e.deaf - delay * SECOND) for r in played for e in r.endings]
+    hook = spec.hook()
+    delay = 0 if hook is None else hook.seconds * SECOND or app.hook
+    waits = [e.routed_until[name] - (e.deaf - delay) for r in played for e in r.endings]
     seconds = max(0, ceil(max(waits, default=0) / SECOND))
     if not any(rollout.nobody[name] for rollout in played):
         return seconds
     for tried in range(max(1, seconds), seconds + MOST_TRIES):
-        hook = replace(spec, pre_stop_sleep=tried, pre_stop_exec=None, grace=max(spec.grace, (tried + 10) * SECOND))
-        if not any(rollout.missed(name) for rollout in _play(hook, app, [via], FEW)):
+        longer = replace(spec, pre_stop_sleep=tried, pre_stop_exec=None, grace=max(spec.grace, (tried + 10) * SECOND))
+        if not any(rollout.missed(name) for rollout in _play(longer, app, [via], FEW)):
             return tried
     return None
 
