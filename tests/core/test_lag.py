@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from lameduck.core.exchange import Exchange, Lane
 from lameduck.core.instants import MILLISECOND, SECOND
-from lameduck.core.lag import Lag, fallback_spans, last_routed, measure, unready_spans
+from lameduck.core.lag import Lag, Sender, fallback_spans, last_routed, measure, unready_spans
 from lameduck.core.recording import Recording
 from lameduck.core.timeline import Event, Mark, Milestone, Observation, PodHistory
 
@@ -112,3 +112,39 @@ def test_a_span_without_any_ready_endpoint_is_one_of_fallback() -> None:
     assert unready_spans([life("old", 1, 10), life("new", 9, None)]) == []
     assert unready_spans([life("old", 1, 10)]) == [(10 * SECOND, 1 << 62)]
     assert unready_spans([life("old", 1, 10), life("new", 10, None)]) == []
+
+
+def ending(at: int, precision: int = 0) -> PodHistory:
+    alive = pod()
+    return PodHistory("a", {**alive.marks, Milestone.EXITED: Mark(at, precision, "")})
+
+
+def served(*times: int) -> Recording:
+    made = Recording()
+    for at in times:
+        made.add(Exchange(0, Lane.NEW, at, at, at, at, at, at, nth_on_connection=1, served_by="a"))
+    return made
+
+
+def test_by_who_answered_the_lag_is_exact_where_the_pod_outlived_it_and_a_lower_bound_where_it_did_not() -> None:
+    last, later = NOT_READY + 40 * MILLISECOND, NOT_READY + 5 * SECOND
+    exact = measure([ending(later)], served(NOT_READY - 5, last), routes_known=False)
+    assert (exact.by_pod, exact.censored) == ({"a": 40 * MILLISECOND}, False)
+    assert measure([ending(last + 60 * MILLISECOND)], served(last), routes_known=False).censored
+    assert measure([ending(last + 500 * MILLISECOND, 250 * MILLISECOND)], served(last), routes_known=False).censored
+    assert measure([pod()], served(last), routes_known=False).censored
+    assert not measure([ending(last + 60 * MILLISECOND)], recording(last)).censored
+
+
+def test_failed_attempts_that_only_one_pod_can_have_met_lengthen_the_lag() -> None:
+    tied = {"a": [NOT_READY + 900 * MILLISECOND]}
+    lag = measure([ending(NOT_READY + 60 * MILLISECOND)], served(NOT_READY + 40), routes_known=False, tied=tied)
+    assert (lag.by_pod, lag.censored) == ({"a": 900 * MILLISECOND}, True)
+
+
+def test_each_node_has_its_own_lag() -> None:
+    made = served(NOT_READY + 10 * MILLISECOND, NOT_READY + 20 * MILLISECOND, NOT_READY + 700 * MILLISECOND)
+    parts = [Sender("node-1", 0, 2), Sender("node-2", 2, 3)]
+    lag = measure([ending(NOT_READY + 9 * SECOND)], made, routes_known=False, senders=parts)
+    assert lag.by_pod == {"a": 700 * MILLISECOND}
+    assert lag.by_node == {"node-1": {"a": 20 * MILLISECOND}, "node-2": {"a": 700 * MILLISECOND}}

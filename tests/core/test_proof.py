@@ -5,7 +5,7 @@ from tests.diagnosis.worlds import DELETION, at, fine, going, life, lost, run_of
 
 from lameduck.core.exchange import Exchange, Failure, Kind, Lane, Stage
 from lameduck.core.instants import MILLISECOND, SECOND
-from lameduck.core.proof import Gate, Proof, Stall, Verdict, booked, decide
+from lameduck.core.proof import Gate, Proof, Stall, Verdict, agents_gate, booked, decide
 from lameduck.core.timeline import Event, Milestone, Observation
 from lameduck.defects.judge import judge
 
@@ -165,3 +165,14 @@ def test_proven_needs_every_gate_and_not_one_failure(failed: int, held: list[boo
 
 def test_booking_asks_for_a_failure() -> None:
     assert not booked(fine(1), [])
+
+
+def agent(name: str = "agent-0", error: int = MILLISECOND, *, whole: bool = True, why: str = "") -> dict[str, object]:
+    return {"name": name, "clock_error": error, "whole": whole, "why": why}
+
+
+def test_every_agents_record_must_be_whole_and_its_clock_known_to_20_ms() -> None:
+    assert agents_gate([agent(), agent("agent-1", 20 * MILLISECOND)]).held
+    assert not agents_gate([agent(), agent("agent-1", 21 * MILLISECOND)]).held
+    lost = agents_gate([agent(), agent("agent-1", whole=False, why="the pod agent-1 is gone")])
+    assert (lost.held, lost.detail) == (False, "that of agent-1 is missing: the pod agent-1 is gone")

@@ -1,5 +1,7 @@
+from dataclasses import replace
+
 from lameduck.core.exchange import Exchange, Failure, Kind, Lane, Stage
-from lameduck.core.recording import COLUMNS, Names, Recording
+from lameduck.core.recording import COLUMNS, Names, Recording, absorb, kept_open
 
 FAILURE = Failure(Stage.AWAIT, Kind.CLOSED, 0, "end of stream")
 WHOLE = Exchange(
@@ -42,3 +44,37 @@ def test_too_many_names_share_the_last_number_instead_of_wrapping_round() -> Non
     numbers = [names.index(str(n)) for n in range(0x10010)]
     assert max(numbers) == 0xFFFF
     assert names.texts[numbers[-1]] == "…"
+
+
+def used(number: int, connected: int, finished: int, pod: str, lane: Lane = Lane.REUSE) -> Exchange:
+    times = {"intended_start": connected, "actual_start": connected, "connected": connected, "finished": finished}
+    return replace(WHOLE, **times, connection=number, served_by=pod, lane=lane, failure=None)
+
+
+def recorded(*exchanges: Exchange) -> Recording:
+    recording = Recording()
+    for each in exchanges:
+        recording.add(each)
+    return recording
+
+
+def test_a_kept_alive_connection_is_open_from_its_making_to_its_last_use() -> None:
+    rows = recorded(used(1, 10, 20, "a"), used(1, 10, 60, "a"), used(2, 40, 50, "a"), used(3, 10, 60, "b"))
+    assert kept_open(rows, {"a": 30}) == {"a": 1}
+    assert kept_open(rows, {"a": 45, "b": 5}) == {"a": 2, "b": 0}
+    assert kept_open(rows, {"b": 61}) == {"b": 0}
+
+
+def test_connections_of_their_own_are_not_kept_and_one_that_nobody_answered_on_makes_it_unknown() -> None:
+    assert kept_open(recorded(used(1, 10, 60, "a", Lane.NEW)), {"a": 30}) == {"a": 0}
+    assert kept_open(recorded(used(1, 10, 60, "")), {"a": 30}) is None
+    assert kept_open(recorded(used(1, 10, 20, "")), {"a": 30}) == {"a": 0}
+
+
+def test_a_recording_takes_in_another_with_its_texts_and_failures_and_empties_it() -> None:
+    mine, theirs = recorded(used(1, 10, 60, "a")), recorded(used(1, 20, 70, "b"), replace(WHOLE, connection=0))
+    before = [theirs.exchange(0), theirs.exchange(1)]
+    assert absorb(mine, theirs, 7) == (1, 3)
+    assert mine.exchange(1) == replace(before[0], seq=1, connection=8)
+    assert mine.exchange(2) == replace(before[1], seq=2)
+    assert (len(theirs), mine.failed, list(mine.settled)) == (0, 1, [0, 1, 2])
