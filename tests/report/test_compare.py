@@ -54,26 +54,26 @@ def test_a_run_is_no_worse_than_itself() -> None:
 def test_a_refuted_claim_is_worse_and_its_findings_are_new() -> None:
     told = compared(proven(4_000), failing(4_000))
     assert told.worse
-    assert grades(told)["verdict"] is grades(told)["lost"] is Grade.WORSE
+    assert grades(told)["verdict"] is grades(told)["requests lost"] is Grade.WORSE
     assert any(name.startswith("LD101") for name in told.new)
 
 
 def test_a_mended_run_is_better_and_its_findings_are_fixed() -> None:
     told = compared(failing(4_000), proven(4_000))
     assert not told.worse
-    assert told.sentence.startswith("B is better: verdict, lost")
+    assert told.sentence.startswith("B is better: verdict, requests lost")
     assert any(name.startswith("LD101") for name in told.fixed)
 
 
 def test_a_few_more_losses_are_within_noise_and_many_more_are_not() -> None:
-    assert grades(compared(failing(4_000, loss=0.20), failing(4_000, loss=0.22)))["lost"] is Grade.SAME
-    assert grades(compared(failing(4_000, loss=0.10), failing(4_000, loss=0.60)))["lost"] is Grade.WORSE
+    assert grades(compared(failing(4_000, loss=0.20), failing(4_000, loss=0.22)))["requests lost"] is Grade.SAME
+    assert grades(compared(failing(4_000, loss=0.10), failing(4_000, loss=0.60)))["requests lost"] is Grade.WORSE
 
 
 def test_one_loss_refutes_what_was_proven_though_no_test_would_say_so() -> None:
     told = compared(proven(4_000), failing(4_000, loss=0.02))
     assert grades(told)["verdict"] is Grade.WORSE
-    assert grades(told)["lost"] is Grade.SAME
+    assert grades(told)["requests lost"] is Grade.SAME
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_the_command_exits_with_1_where_the_second_is_worse(tmp_path: Path, caps
     good, bad = keep(proven(3_000), tmp_path / "good"), keep(failing(3_000, loss=0.9), tmp_path / "bad")
     assert main(["compare", str(bad), str(good)]) == 0
     assert main(["compare", str(good), str(bad)]) == 1
-    assert "B is worse beyond noise: verdict, lost" in capsys.readouterr().out
+    assert "B is worse beyond noise: verdict, requests lost" in capsys.readouterr().out
     for how in ("markdown", "html", "json"):
         assert main(["compare", str(good), str(bad), "--format", how, "-o", str(tmp_path / how)]) == 1
         assert "worse" in (tmp_path / how).read_text()

@@ -136,7 +136,7 @@ def _losses(first: tuple[Run, Judgement], second: tuple[Run, Judgement]) -> Row:
         grade = Grade.WORSE if more < less else Grade.BETTER
     unit = "terminations" if terminations else "seconds"
     note = f"p = {one_by_one:.2g} by requests, {min(more, less):.2g} by {unit}" if a.failed or b.failed else ""
-    return Row("lost", _bounded(a.failed, a.requests), _bounded(b.failed, b.requests), grade, note)
+    return Row("requests lost", _bounded(a.failed, a.requests), _bounded(b.failed, b.requests), grade, note)
 
 
 def _clusters(judged: Judgement, *, terminations: bool) -> list[float]:

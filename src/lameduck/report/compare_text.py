@@ -71,6 +71,7 @@ def page(told: Comparison, first: str, second: str) -> str:
 <title>{text(told.sentence)}</title>
 <style>{_both_themes(asset("report.css"))}
 .bad {{ color: var(--bad); font-weight: 600; }} .good {{ color: var(--good); font-weight: 600; }}
+th, td {{ white-space: normal; }} td.words {{ min-width: 120px; }} .scroll {{ max-height: none; }}
 </style>
 </head>
 <body><main>
