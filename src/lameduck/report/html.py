@@ -241,7 +241,7 @@ def _details(name: str, more: str, head: Sequence[str], rows: Iterable[Sequence[
     last = len(head) - 1
     body = "".join(
         "<tr>"
-        + "".join(f"<td{' class=words' if n == last else ''}>{text(cell, 300)}</td>" for n, cell in enumerate(row))
+        + "".join(f"<td{_cell(cell, last=n == last)}>{text(cell, 300)}</td>" for n, cell in enumerate(row))
         + "</tr>"
         for row in rows
     )
@@ -250,6 +250,11 @@ def _details(name: str, more: str, head: Sequence[str], rows: Iterable[Sequence[
         f'<div class="scroll" tabindex="0" role="region" aria-label="{text(name)}">'
         f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div></details>"
     )
+
+
+def _cell(words: str, *, last: bool) -> str:
+    """The class of a cell: the last one wraps, a short one never does, on paper neither."""
+    return " class=words" if last else " class=short" if len(words) <= 24 else ""
 
 
 def _lost_table(picture: Picture) -> str:

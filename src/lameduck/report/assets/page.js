@@ -108,7 +108,7 @@ function table() {
     cell.append(button);
     const finding = run.findings[lost.finding[n]];
     const pods = podsOf(n).map((pod) => run.pods[pod].name);
-    row.append(cell, element("td", seconds(startOf(n)), { class: "n" }), element("td", LANES[word(lost.lane[n])] || word(lost.lane[n])), element("td", `${spoken(kindOf(n))} at ${word(lost.stage[n])}`), element("td", human(lost.end[n]), { class: "n" }), element("td", pods.length > 2 ? `one of ${pods.length}` : pods.join(" or ") || "none"), element("td", word(lost.moment[n])), element("td", finding ? finding.code : ""));
+    row.append(cell, element("td", seconds(startOf(n)), { class: "n" }), element("td", LANES[word(lost.lane[n])] || word(lost.lane[n])), element("td", `${spoken(kindOf(n))} at ${word(lost.stage[n])}`), element("td", human(lost.end[n]), { class: "n" }), element("td", pods.length > 2 ? `one of ${pods.length}` : pods.join(" or ") || "none", pods.join(" or ").length <= 24 ? { class: "short" } : {}), element("td", word(lost.moment[n])), element("td", finding ? finding.code : ""));
     return row;
   }));
   by("lost-where").textContent = rows.length ? `${chosen.from + 1} to ${chosen.from + shown.length} of ${rows.length.toLocaleString("en")}${chosen.finding === null ? "" : ` of ${run.findings[chosen.finding].code}`}` : "none";
