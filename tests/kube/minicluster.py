@@ -26,6 +26,8 @@ class MiniCluster:
         self.turn = 0
         self.tasks: set[asyncio.Task[None]] = set()
         self.rolled = asyncio.Event()
+        self.scaled: list[int] = []
+        self.start_takes = 0.1
 
     async def __aenter__(self) -> Self:
         self.app = await asyncio.start_server(self._answer, "127.0.0.1", 0)
@@ -86,6 +88,15 @@ class MiniCluster:
             await asyncio.sleep(0.05)
             await self._delete(old)
         self.rolled.set()
+
+    async def _scale(self, replicas: int) -> None:
+        pods = list(self.objects["pods"])
+        for name in pods[replicas:]:
+            await self._delete(name)
+        for _ in range(replicas - len(pods)):
+            name = self._create()
+            await asyncio.sleep(self.start_takes)
+            self._ready(name)
 
     def _create(self) -> str:
         self.born += 1
@@ -168,6 +179,11 @@ class MiniCluster:
             _say(writer, {"gitVersion": "v1.34.4"})
         elif method == "POST":
             _say(writer, {"status": {"allowed": True}})
+        elif last == "scale":
+            self.objects["deployments"]["shop"]["spec"]["replicas"] = body["spec"]["replicas"]
+            self.scaled.append(body["spec"]["replicas"])
+            self.tasks.add(asyncio.create_task(self._scale(body["spec"]["replicas"])))
+            _say(writer, {})
         elif method == "PATCH":
             deployment = self.objects["deployments"]["shop"]
             deployment["metadata"]["generation"] += 1

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import ssl
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,6 +114,42 @@ def test_through_https_with_an_authority_of_its_own_nothing_is_lost(
     proof = json.loads(capsys.readouterr().out)
     assert (proof["failed"], proof["rollouts"]["completed"], proof["terminations"]) == (0, 1, 3)
     assert code == (0 if proof["verdict"] == "PROVEN" else 3)
+
+
+def begun(door: Door, *words: str) -> subprocess.Popen[str]:
+    """A proof that scales down and up, as a process of its own, once it has scaled down: it waits for the way back."""
+    door.cluster.start_takes = 60.0
+    asked = ["prove", "deploy/shop", "--kubeconfig", door.config(), "--disrupt", "scale", "--load-from", door.secure]
+    asked += ["--cacert", str(door.certificate), "--qps", "100", "--quiet", "--run-dir", str(door.box / "run"), *words]
+    process = subprocess.Popen([sys.executable, "-m", "lameduck", *asked], text=True, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not door.cluster.scaled:
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    return process
+
+
+def test_ctrl_c_ends_in_a_verdict_with_the_replicas_as_they_were(door: Door) -> None:
+    process = begun(door)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert door.cluster.scaled[-1] == 3
+    assert not list((door.box / "state" / "lameduck" / "restore").glob("*.json"))
+    assert (door.box / "run" / "run.db").exists()
+
+
+def test_after_kill_9_restore_puts_the_replicas_back(door: Door, capsys: pytest.CaptureFixture[str]) -> None:
+    process = begun(door)
+    process.kill()
+    process.communicate(timeout=60)
+    assert door.cluster.scaled[-1] == 2
+    assert main(["restore"]) == 0
+    assert f"put back (of process {process.pid}): kubectl --context kind-mini" in capsys.readouterr().out
+    assert door.cluster.scaled[-1] == 3
+    assert main(["restore"]) == 0
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(
