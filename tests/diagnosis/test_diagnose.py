@@ -236,6 +236,14 @@ def test_a_connection_that_was_made_after_a_pods_end_was_not_made_to_it() -> Non
     assert (finding.defect.code, finding.locations[0].pods) == ("LD401", ("old",))
 
 
+def test_a_pod_that_had_ended_is_no_candidate_for_a_race_on_a_connection_made_afterwards() -> None:
+    raced = lost(4_000, "reset", "await", lane="reuse", nth=3, after=1)
+    cut = Exchange(**{**_fields(raced), "routed_to": "elsewhere"})
+    run = run_of([*QUIET_EXIT, *OTHER], [*steady(20_000), cut])
+    (finding,) = [f for f in judge(run).findings if f.symptom != "LD911"]
+    assert (finding.defect.code, finding.symptom, finding.locations[0].pods) == ("LD605", "LD906", ("other",))
+
+
 def _renamed(world: list[Observation], pod: str) -> list[Observation]:
     return [Observation(each.at, each.what, pod, detail=each.detail) for each in world]
 
