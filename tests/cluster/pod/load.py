@@ -22,7 +22,7 @@ MOST = 50
 """So many failures are told one by one."""
 
 
-def told(exchange: Exchange, owner: str) -> dict[str, object]:
+def told(exchange: Exchange, owner: str, before: str) -> dict[str, object]:
     failure = exchange.failure
     assert failure is not None
     return {
@@ -36,6 +36,7 @@ def told(exchange: Exchange, owner: str) -> dict[str, object]:
         "idle_ms": to_ms(exchange.idle),
         "nth": exchange.nth_on_connection,
         "pod": exchange.served_by or owner,
+        "port_before": before,
     }
 
 
@@ -46,11 +47,19 @@ def summary(recording: Recording, engine: Engine) -> dict[str, object]:
         if served:
             owners[connection] = names[served]
     failed = list(recording.failed_exchanges())
+    ports: dict[int, str] = {}
+    before: dict[int, str] = {}  # failed row → who answered the connection that had its local port before
+    lost = {each.seq for each in failed}
+    for seq, (port, served) in enumerate(zip(recording.local_port, recording.served_by, strict=True)):
+        if seq in lost:
+            before[seq] = ports.get(port, "")
+        elif served:
+            ports[port] = names[served]
     return {
         "requests": len(recording),
         "failed": len(failed),
         "kinds": dict(Counter(each.failure.kind.value for each in failed if each.failure)),
-        "failures": [told(each, owners.get(each.connection, "")) for each in failed[:MOST]],
+        "failures": [told(each, owners.get(each.connection, ""), before[each.seq]) for each in failed[:MOST]],
         "began": engine.watch.started,
         "failed_at": [each.actual_start or each.intended_start for each in failed],
         "closed_idle": recording.closed_idle,
