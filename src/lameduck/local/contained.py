@@ -61,8 +61,9 @@ class Contained:
         return found
 
     def child_ended(self, descriptor: int, at: int) -> None:
-        """A process of it ended: after the first one had begun to end itself, it was left behind."""
-        self.left_behind += processes.ending(self.pid)
+        """A process of it ended: after the first one had begun to end itself, and by the kernel's hand, it was left
+        behind. One that ended by itself just before the first one was not, however late we look."""
+        self.left_behind += processes.ending(self.pid) and processes.killed(descriptor) is not False
         self.ends.append(at)
         self.below.discard(descriptor)
         os.close(descriptor)

@@ -10,8 +10,10 @@ with it.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from typing import Any
 _EXITING = 0x4
 """``PF_EXITING`` of a task's flags (include/linux/sched.h): it has begun to end."""
 
+_PIDFD_GET_INFO, _PIDFD_INFO_EXIT = 0xC040FF0B, 1 << 3
 _RT_SIGTIMEDWAIT = {"x86_64": "128", "aarch64": "137", "riscv64": "137"}
 """Its number in /proc/PID/syscall."""
 
@@ -74,6 +77,22 @@ def ending(pid: int) -> bool:
     except OSError:
         return True
     return bool(int(text.rpartition(")")[2].split()[6]) & _EXITING)
+
+
+def killed(pidfd: int) -> bool | None:
+    """Whether an ended process was ended by SIGKILL; None where the kernel does not tell (before Linux 6.15, or yet).
+
+    ``PIDFD_GET_INFO`` (include/uapi/linux/pidfd.h) tells of a process that somebody else has reaped.
+    """
+    info = bytearray(struct.pack("=Q56x", _PIDFD_INFO_EXIT))
+    try:
+        fcntl.ioctl(pidfd, _PIDFD_GET_INFO, info)
+    except OSError:
+        return None
+    mask, status = struct.unpack("=Q52xi", info)
+    if not mask & _PIDFD_INFO_EXIT:
+        return None
+    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 
 def _status(pid: int) -> dict[str, str]:

@@ -241,7 +241,7 @@ class LocalSpec:
         if mounted or shutil.which(name, path=str(variables.get("PATH") or "") or None) is not None:
             return
         whose = f"container {container}: " if container else ""
-        if "/" in name and (folder / name).is_file():
+        if "/" in name and os.access(folder / name, os.F_OK) and (folder / name).is_file():
             if os.access(folder / name, os.X_OK):
                 return
             raise UsageError(f"{whose}{name} is not executable: chmod +x it, or name its interpreter first")

@@ -49,7 +49,9 @@ class Chosen:
 
 
 def place(node: Node) -> str:
-    """``web.yaml:12``."""
+    """``web.yaml:12``; the file alone for what is not there."""
+    if not node:
+        return node.text.path
     span = node.span
     return f"{span.file}:{span.line}"
 
@@ -181,6 +183,8 @@ def _target(workload: Workload, service: Service, port: Node) -> tuple[int, Cont
         for name, declared in one.ports:
             if declared is not None and (declared == number or (number is None and name == wanted.string)):
                 return declared, one
+    if not wanted.string:
+        raise UsageError(f"{place(port)}: Service {service.name} has a port without a number")
     if number is None:
         names = ", ".join(name for one in servers for name, _ in one.ports if name) or "none"
         raise UsageError(
