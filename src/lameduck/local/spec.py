@@ -161,7 +161,7 @@ class LocalSpec:
         """The pod template."""
         if not self.containers:
             only = ContainerSpec(readiness=ProbeSpec(self.ready_path or ""), pre_stop=self.hook())
-            return PodSpec((only,), self.grace)
+            return PodSpec((only,), self.grace, publish_not_ready=self.publish_not_ready)
         containers = tuple(self._over(one) if one.name == self.serving else one for one in self.containers)
         return PodSpec(containers, self.grace, self.serving, self.publish_not_ready)
 
