@@ -175,5 +175,6 @@ def server_name(problem: Problem) -> str:
     """The server as messages name it."""
     if not problem.argv or problem.argv[0].startswith("$"):
         return "the server"
-    words = [base(problem.argv[0]), *problem.argv[1:2]]
+    more = 2 if problem.argv[1:2] == ("-m",) else 1  # python -m gunicorn
+    words = [base(problem.argv[0]), *problem.argv[1 : 1 + more]]
     return " ".join(words) if words[0] in {"python", "python3", "node", "java", "bundle", "npm"} else words[0]
