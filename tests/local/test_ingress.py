@@ -312,10 +312,16 @@ def test_it_says_of_every_request_which_pod_had_it_and_what_it_met_there() -> No
             await request("mute", b"GET", Kind.TIMEOUT, patience=0.2)
             await request("cut", b"GET", Kind.TRUNCATED)
             await request("", b"GET", Kind.BAD_STATUS)
+            at = int(loop.time() * SECOND)
+            never = Failure(Stage.CONNECT, Kind.TIMEOUT)  # of a connection that the ingress never took
+            recording.add(Exchange(7, Lane.NEW, at, at, None, None, None, at, local_port=1, failure=never))
             proxy.hop.attribute(recording)
-            rows = [recording.exchange(seq) for seq in range(len(recording))]
+            ours = recording.exchange(7).failure
+            assert ours is not None
+            assert (ours.kind, ours.detail) == (Kind.NOT_SENT, "the ingress on this machine was too slow")
+            rows = [recording.exchange(seq) for seq in range(7)]
             assert [row.routed_to for row in rows] == ["once", "once", "once", "none", "mute", "cut", ""]
-            assert [bool(flags & RETRIED) for flags in recording.flags] == [False, True, *[False] * 5]
+            assert [bool(flags & RETRIED) for flags in recording.flags[:7]] == [False, True, *[False] * 5]
             met = [row.failure.behind for row in rows if row.failure]
             assert [(each.stage, each.kind, each.reused) for each in met if each] == [
                 (Stage.AWAIT, Kind.CLOSED, True),

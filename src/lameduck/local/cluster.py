@@ -56,7 +56,7 @@ class LocalCluster:
         self._ports = PortChoice(spec.port, int(said) if said.isdigit() else DEFAULT_PORT)
         self._maker = PodMaker(spec, self._ports)
         self._doorway: Doorway | None = None
-        self._hop = Hop(self._backend) if spec.via.kind is path.Kind.INGRESS else None
+        self._hop = Hop(self._backend, self._hop_lost) if spec.via.kind is path.Kind.INGRESS else None
         self._started = False
         self._stopped = False
         self._relist = clock() + self._rng.randrange(SECOND)
@@ -277,6 +277,10 @@ class LocalCluster:
         listening = all(pod.reaches(self.port(pod)) for pod in self._pods.values())
         if len(self._node.pods) >= self._spec.replicas and listening and not self._started:
             self._done(True)
+
+    def _hop_lost(self) -> None:
+        if not self._stopped:
+            self._fail(EnvironmentFault("the ingress of this machine ended: please report it"))
 
     async def _open_hop(self, hop: Hop) -> None:
         await hop.start()

@@ -2,7 +2,8 @@
 
 Law: the engine dials the ingress like any client, so that what it meets is the ingress's own answer; which pod each
 request went to, and what the ingress met there, comes from the ingress's own log, matched by the client's port and
-the moment: nothing is inferred.
+the moment: nothing is inferred. The ingress is a part of lameduck: what it never took in hand, or took too late, is our
+own fault and never the target's.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from typing import Any
 import lameduck
 from lameduck.cluster import Route
 from lameduck.core.errors import EnvironmentFault
-from lameduck.core.exchange import Behind, Kind, Stage
-from lameduck.core.instants import MILLISECOND
+from lameduck.core.exchange import Behind, Failure, Kind, Stage
+from lameduck.core.instants import MILLISECOND, SECOND
 from lameduck.core.recording import RETRIED, Recording
 from lameduck.local import channel
 from lameduck.local.channel import MOST_DESCRIPTORS, Message
@@ -33,15 +34,22 @@ from lameduck.local.node import Backend
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from lameduck.local.ingress import main; main(int(sys.argv[2]))"
 _START_PATIENCE = 20.0
 _LAST_WORD_MS = 2_000
+LATE = 1 * SECOND
+"""A request that the ingress took in hand only so long after its start (ns) says nothing of the target."""
+TOO_SLOW = "the ingress on this machine was too slow"
 _AGAIN = 0.005
 """Seconds until a request for sockets is looked at again where none were there."""
 
 
 class Hop:
-    """The ingress's process, and a `lameduck.cluster.Dialer` to it. `backend` finds a pod by name."""
+    """The ingress's process, and a `lameduck.cluster.Dialer` to it.
 
-    def __init__(self, backend: Callable[[str], Backend | None]) -> None:
+    `backend` finds a pod by name; `lost` is called when the process ends unasked.
+    """
+
+    def __init__(self, backend: Callable[[str], Backend | None], lost: Callable[[], None] = lambda: None) -> None:
         self._backend = backend
+        self._lost = lost
         self._channel: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
@@ -101,18 +109,22 @@ class Hop:
         for entry in sorted(self._log, key=lambda entry: entry[1]):
             by_port[entry[0]].append(entry)
         for seq, port in enumerate(recording.local_port):
-            entries = by_port.get(port, [])
-            place = bisect_left(entries, recording.actual_start[seq], key=lambda entry: entry[1])
-            if place < len(entries) and entries[place][1] <= (recording.finished[seq] or 1 << 62):
+            entries, began = by_port.get(port, []), recording.actual_start[seq]
+            place = bisect_left(entries, began, key=lambda entry: entry[1])
+            found = place < len(entries) and entries[place][1] <= (recording.finished[seq] or 1 << 62)
+            if found:
                 _note(recording, seq, entries[place])
+            if not found or entries[place][1] - began > LATE:
+                _ours(recording, seq)
 
     async def stop(self) -> None:
         """End it; returns when it is gone."""
-        if self._channel is None or self._process is None:
+        if self._process is None:
             return
-        asyncio.get_running_loop().remove_reader(self._channel)
-        self._channel.close()
-        self._channel = None
+        if self._channel is not None:
+            asyncio.get_running_loop().remove_reader(self._channel)
+            self._channel.close()
+            self._channel = None
         for _ in range(200):
             if self._process.poll() is not None:
                 return
@@ -137,6 +149,7 @@ class Hop:
                 asyncio.get_running_loop().remove_reader(self._channel)
                 self._channel.close()
                 self._channel = None
+                self._lost()
                 return
             self._hear(message)
 
@@ -178,6 +191,13 @@ class Hop:
             self._readable()
 
 
+def _ours(recording: Recording, seq: int) -> None:
+    """A failure, if it is one, is our own."""
+    failure = recording.failures[recording.failure[seq]]
+    if failure is not None and failure.kind is not Kind.NOT_SENT:
+        recording.failure[seq] = recording.failure_index(Failure(failure.stage, Kind.NOT_SENT, detail=TOO_SLOW))
+
+
 def _note(recording: Recording, seq: int, entry: list[Any]) -> None:
     """Write what the ingress said of one request into its row."""
     _, _, pod, stage, kind, detail, reused, idle, again = entry
@@ -186,6 +206,9 @@ def _note(recording: Recording, seq: int, entry: list[Any]) -> None:
         recording.flags[seq] |= RETRIED
     failure = recording.failures[recording.failure[seq]]
     if failure is None or failure.kind is Kind.NOT_SENT:
+        return
+    if stage == Stage.RESOLVE:
+        _ours(recording, seq)  # it waited for a socket of ours
         return
     if not kind and failure.kind is Kind.TIMEOUT:
         kind = Kind.TIMEOUT.value  # it was still under way when the client gave up

@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -179,8 +180,10 @@ class Ingress:
             entry.idle = round((time.monotonic() - connection.idle_since) * 1e3) * 1_000_000 if connection else 0
             try:
                 if connection is None:
+                    entry.stage = Stage.RESOLVE
+                    source = await pod.socket()
                     entry.stage = Stage.CONNECT
-                    connection = await pod.dial()
+                    connection = await pod.dial(source)
                 answer = await _ask_pod(connection, head, reader, length, entry)
             except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, wire.Malformed) as error:
                 pod.drop(connection)
@@ -318,7 +321,10 @@ def main(descriptor: int) -> None:
 
     async def life() -> None:
         await Ingress(control).serve()
+        os._exit(0)  # whoever is still connected is cut
 
+    with suppress(OSError, AttributeError):  # as the load itself: a busy machine delays the target, never the way to it
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
     try:
         import uvloop  # noqa: PLC0415 - optional
     except ImportError:

@@ -84,9 +84,8 @@ class Pod:
             connection.writer.close()
         return self.busy + len(self.idle)
 
-    async def dial(self) -> Connection:
-        """A new connection. Raises `OSError` as the pod's kernel says it, `TimeoutError` for silence."""
-        connection = await self._socket()
+    async def dial(self, connection: socket.socket) -> Connection:
+        """Connect a socket. Raises `OSError` as the pod's kernel says it, `TimeoutError` for silence."""
         loop = asyncio.get_running_loop()
         try:
             await asyncio.wait_for(loop.sock_connect(connection, self.address), DIAL_PATIENCE)
@@ -98,7 +97,8 @@ class Pod:
         self.busy += 1
         return Connection(reader, writer)
 
-    async def _socket(self) -> socket.socket:
+    async def socket(self) -> socket.socket:
+        """A socket of the pod's network, as soon as there is one."""
         while not self._sockets:
             if self._asked == 0 and self._want < _MOST_SOCKETS:
                 self._want *= 2
