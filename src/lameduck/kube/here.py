@@ -96,7 +96,7 @@ async def _to_service(checked: Checked, clock: Callable[[], int]) -> AnswerDiale
     except EnvironmentFault:
         raise EnvironmentFault(
             f"the Service's address {ip}:{port} cannot be reached from this machine: send from inside the cluster "
-            "(--load-from cluster), or through an ingress (--load-from URL)"
+            "(--load-from cluster), or through an ingress (--load-from URL); kubectl port-forward would pin one pod"
         ) from None
     conntrack: Conntrack | None = Conntrack(ip, port, clock) if family == socket.AF_INET else None
     if conntrack is not None and not conntrack.start():

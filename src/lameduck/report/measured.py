@@ -56,7 +56,7 @@ def facts(run: Run, proof: Proof) -> Iterable[tuple[str, str]]:
     if foreign is None:
         yield "not sent (ours)", f"{proof.not_sent:,}"
         yield "closed idle", f"{proof.closed_idle:,} kept-alive connections found closed before reuse: not failures"
-    yield "clock", "one monotonic clock, in nanoseconds; wall-clock time only to print"
+    yield "clock", _clock(run)
     yield (
         "version",
         ", ".join(f"{key} {run.meta[key]}" for key in ("lameduck", "python", "platform", "kernel") if key in run.meta),
@@ -77,6 +77,15 @@ def _foreign_load(foreign: Foreign) -> Iterable[tuple[str, str]]:
     yield "read from", foreign.source
     yield "started by", foreign.command or "somebody else"
     yield "its times", f"known to {human(foreign.precision)}"
+
+
+def _clock(run: Run) -> str:
+    agents = run.facts.details.get("senders") or ()
+    if not agents:
+        return "one monotonic clock, in nanoseconds; wall-clock time only to print"
+    worst = human(max(int(each["clock_error"]) for each in agents))
+    where = ", ".join(sorted({str(each["node"]) for each in agents}))
+    return f"the driver's monotonic clock; {len(agents)} agents on {where}, their clocks known to {worst} on it"
 
 
 def _shapes(traffic: TrafficPlan) -> str:
