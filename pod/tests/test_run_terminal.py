@@ -14,6 +14,7 @@ import subprocess
 import sys
 import termios
 import time
+from pathlib import Path
 
 import pytest
 
@@ -53,9 +54,11 @@ class Screen:
         self.text = self.text.partition(text)[2]
 
     def end(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.kill()
+        for stat in Path("/proc").glob("[0-9]*/stat"):  # its session: groups in it have ends of their own
+            with contextlib.suppress(OSError):
+                session = int(stat.read_text().rpartition(")")[2].split()[3])
+                if session == self.process.pid:
+                    os.kill(int(stat.parent.name), signal.SIGKILL)
         self.process.wait()
         os.close(self.master)
 
