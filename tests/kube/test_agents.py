@@ -18,11 +18,11 @@ from lameduck.core.errors import EnvironmentFault
 from lameduck.core.exchange import Lane
 from lameduck.core.instants import MILLISECOND, SECOND
 from lameduck.core.plan import RequestShape, TrafficPlan
-from lameduck.core.timeline import Observation
+from lameduck.core.timeline import Milestone, Observation
 from lameduck.kube import wire
 from lameduck.kube.agents import Agents, AgentsWish, manifest
 from lameduck.kube.api import ApiError, Json, Unreachable
-from lameduck.kube.inside import Aim, InsideLoad
+from lameduck.kube.inside import AgentKnocker, Aim, InsideLoad
 from lameduck.kube.restoring import Ledger
 
 SKEW = 5 * SECOND
@@ -256,6 +256,30 @@ def test_an_agent_that_is_gone_is_told_and_the_others_records_stay(
     assert lost["why"] == "the pod agent-0 is gone"
     assert lost["first"] == lost["last"]
     assert kept["last"] == len(load.recording) > 0
+
+
+def test_an_agent_knocks_where_its_driver_says_and_its_marks_come_on_the_drivers_clock(
+    played: Callable[..., tuple[InsideLoad, list[Observation]]],
+) -> None:
+    before = time.monotonic_ns()
+
+    async def story(load: InsideLoad, agents: Agents, proxy: Proxy) -> None:
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        knocker = AgentKnocker(agents, port)
+        knocker.opening("new", "127.0.0.1")
+        knocker.closing("old", "127.0.0.1", time.monotonic_ns())
+        await asyncio.sleep(0.5)
+        server.close()
+        await server.wait_closed()
+        await a_while(load, agents, proxy)
+        await knocker.close()
+
+    _, seen = played(story)
+    marks = {(each.what, each.subject): each for each in seen}
+    opened, closed = marks[Milestone.LISTENING, "new"], marks[Milestone.LISTENER_CLOSED, "old"]
+    assert before < opened.at < closed.at < time.monotonic_ns()
+    assert {each.source for each in seen} == {"agent"}
 
 
 def test_an_agent_without_the_runs_token_says_nothing_and_one_that_hears_nothing_stops(

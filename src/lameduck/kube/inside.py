@@ -168,8 +168,7 @@ class AgentKnocker:
         if (pod, opens) in self._told:
             return
         self._told.add((pod, opens))
-        at = None if listened_at is None else self._agents.all[0].clock.theirs(listened_at)
-        self._order("/knock", {"pod": pod, "ip": ip, "port": self._port, "open": opens, "listened_at": at})
+        self._order("/knock", {"pod": pod, "ip": ip, "port": self._port, "open": opens, "listened_at": listened_at})
 
     def _order(self, what: str, body: dict[str, Any]) -> None:
         task = asyncio.create_task(self._send(what, body))
@@ -178,7 +177,9 @@ class AgentKnocker:
 
     async def _send(self, what: str, body: dict[str, Any]) -> None:
         for agent in self._agents.alive[:1]:
+            listened = body.get("listened_at")
+            theirs = body if listened is None else {**body, "listened_at": agent.clock.theirs(listened)}
             try:
-                await self._agents.order(agent, "POST", what, body)
+                await self._agents.order(agent, "POST", what, theirs)
             except LameduckError:
                 return  # then the watch's own, less exact marks are all there is
