@@ -54,6 +54,7 @@ Mended by lameduck fix
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -152,6 +153,9 @@ def _waits_itself(project: Project, one: Served) -> bool:
     line = " ".join(words).lower()
     if "lameduck-pod" in line:
         return any(word in line for word in ("--delay", "--until-quiet")) or _by_variable(program, one.container)
+    mounts = program.launch.mounts.values() if program is not None else ()
+    if any(re.search(r"^\s*lameduck\s+[1-9]", each.content, re.MULTILINE) for each in mounts):
+        return True  # CoreDNS's health plugin, in a Corefile
     return "requestacceptgracetimeout" in line
 
 
