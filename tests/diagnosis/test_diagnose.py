@@ -98,6 +98,9 @@ ROWS = {
     "an end that the API told of late, with the listener closed by it": (
         told_late(going(details={"exited": {"code": 137}}, listener_closed=6_005, exited=6_200, killed=6_200)),
         [lost(5_500, "closed", "await", lane="reuse", nth=7, after=502)], ("LD904", "LD904")),
+    "a kill that the API told of late, of a shell that was asked by exec": (
+        told_late(going(details=shell(), exited=6_200, killed=6_200)),
+        [lost(5_500, "closed", "await", lane="reuse", nth=7, after=502)], ("LD401", "LD903")),
     "an exit that cuts what is in hand": (
         QUIET_EXIT, [lost(-40, "closed", "await", after=100)], ("LD803", "LD902")),
     "truncated by an exit": (

@@ -141,12 +141,17 @@ def _steady_race(case: Joined) -> Cause | None:
         return None
     if any(_told(pod) <= case.judged_at for pod in case.pods):
         return None
-    if any(
-        abs(case.judged_at - end) <= NEAR for pod in case.pods for end in (_at(pod, Milestone.EXITED), *crashes(pod))
-    ):
-        return None  # it crashed: no idle close
+    at = case.judged_at
+    if any(_about_the_end(pod, at) or any(abs(at - end) <= NEAR for end in crashes(pod)) for pod in case.pods):
+        return None  # it crashed, or was killed: no idle close
     idle = human(case.exchange.idle)
     return Cause("LD605", "LD906", f"the connection had been idle for {idle}, and its app had not been told to stop")
+
+
+def _about_the_end(pod: PodHistory, at: int) -> bool:
+    """Whether an instant lies within 100 ms of a pod's end, which may have been up to its precision earlier."""
+    exited = pod.marks.get(Milestone.EXITED)
+    return exited is not None and exited.at - exited.precision - NEAR <= at <= exited.at + NEAR
 
 
 def _told(pod: PodHistory) -> int:
