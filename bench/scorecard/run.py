@@ -12,7 +12,6 @@ import datetime
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -115,7 +114,6 @@ def page() -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     match sys.argv[1:]:
         case []:
             code = ask([])
