@@ -161,8 +161,6 @@ class Hold:
         elif self.passing:
             if callable(self.previous):
                 self.previous(number, frame)
-            elif self.previous == signal.SIG_DFL:
-                raise SystemExit(0)
         else:
             self.heard()
 

@@ -6,6 +6,7 @@ cannot do on the server at hand it says once on standard error, and serves on.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import time
@@ -22,7 +23,7 @@ from lameduck_pod.spans import SECOND, human
 
 TICK = SECOND // 50
 OWN_STOP = 2 * SECOND
-"""A server without a stop of its own gets so long to unwind after SystemExit (cheroot leaves a thread behind); ns."""
+"""What is registered with `atexit` gets so long in a server without a stop of its own; ns."""
 SETTLING = (0.05, 0.2, 0.75, 4)
 """Seconds after which the hold is looked at again, one after the other, once it serves."""
 PROBES = ("kube-probe/", "GoogleHC/", "ELB-HealthChecker/", "Prometheus/")
@@ -244,7 +245,19 @@ class Layer:
             if self.state.phase != CLOSED:
                 sleep(TICK / SECOND)
         self._call(self.on_drained, "on_drained")
-        self.hold.pass_on()
         if self.hold.default:
-            sleep(OWN_STOP / SECOND)
-            os._exit(0)
+            self._leave()
+        self.hold.pass_on()
+
+    def _leave(self) -> None:
+        """End the process of a server without a stop of its own: what `atexit` knows runs, and it serves on until then.
+
+        To unwind its main thread instead would leave connections open for a while that nobody answers any more.
+        """
+        start_thread(self._leave_at_last)
+        atexit._run_exitfuncs()
+        os._exit(0)
+
+    def _leave_at_last(self) -> None:
+        real("time", "sleep")(OWN_STOP / SECOND)
+        os._exit(0)
