@@ -297,18 +297,16 @@ class _Proving:
     def _learn(self) -> None:
         """What is known of the exchanges only now that the load has ended."""
         assert self.writer is not None
-        if self.imports is not None:
-            if isinstance(self.cluster, Entrance):
-                self.cluster.attribute_foreign(self.state.recording)
-            self.writer.rewrite()
-            return
         assert self.load is not None
+        if self.imports is not None and isinstance(self.cluster, Entrance):
+            self.cluster.attribute_foreign(self.state.recording)
+            self.writer.rewrite()
         parts: tuple[object, ...] = (self._dialer, self.cluster)
         for brought in parts:
             if isinstance(brought, Attributing):
                 brought.attribute(self.state.recording)
                 self.writer.rewrite()
-        if self.load.open_connections() is None:
+        if self.imports is None and self.load.open_connections() is None:
             self._count_kept_open()
 
     def _count_kept_open(self) -> None:

@@ -93,6 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
     from lameduck.proving import prove
 
     plan, wish, imports = plan_of(arguments), wish_of(arguments), bring.wanted(arguments)
+    if imports is not None and arguments.load_from == "cluster":
+        raise UsageError("--load-from cluster is for lameduck's own load, and you bring another: leave one of them out")
     if arguments.dry_run:
         return dry_run(plan, wish)
     confirm(wish, plan, yes=arguments.yes, trusted=arguments.trust_context)
