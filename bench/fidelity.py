@@ -45,6 +45,7 @@ KNOWN = {
     "i/keep": START_ALONE,
     "i/new": START_ALONE,
     "i0/new": f"{START_ALONE}; two of these, younger than 4 s, got their stop signal 1.3 s late on the real cluster",
+    "c/keep": "the engine holds 38 kept-alive connections, the client that measured held 25: more are dialled anew",
     "d/keep": "its nine real starts lay at two phases of the relist, 0.44 and 0.88 s",
 }
 """What is known of rows that differ."""

@@ -27,7 +27,7 @@ from lameduck.proving import prove
 from lameduck.runfile import read
 
 SERVER = Path(__file__).parent / "server.py"
-SCRIPTS = Path(__file__).parent.parent / "proving" / "servers"
+SWALLOW = Path(__file__).parent.parent / "proving" / "servers" / "swallow.sh"
 FIFTY = (RequestShape(path="/50"),)
 TENTH_SLOW = (RequestShape(path="/50", weight=0.9), RequestShape(path="/1000", weight=0.1))
 INGRESS = Via(Kind.INGRESS)
@@ -38,7 +38,7 @@ class Setup:
     """A workload by its letter: what the server does, behind which script, and the fields that differ."""
 
     server: tuple[str, ...] = ("drain",)
-    script: str = ""
+    script: Path | None = None
     requests: tuple[RequestShape, ...] = FIFTY
     look: bool = True
     timeout: int = 5 * SECOND
@@ -47,7 +47,7 @@ class Setup:
     def command(self) -> tuple[str, ...]:
         """What a pod runs."""
         app = (sys.executable, "-S", str(SERVER), *self.server)
-        return ("bash", str(SCRIPTS / f"{self.script}.sh"), *app) if self.script else app
+        return ("bash", str(self.script), *app) if self.script else app
 
 
 FIVE = {"pre_stop_sleep": 5}
@@ -87,9 +87,9 @@ SETUPS = {
     "dl": Setup(("lame",), spec=FIVE),
     "dlb": Setup(("lame",), spec=FIVE, requests=(RequestShape(path="/20"),), look=False),
     "dx": Setup(spec={"pre_stop_exec": ("sleep", "5")}),
-    "e": Setup(script="swallow", requests=TENTH_SLOW, spec={"grace": 5 * SECOND}),
-    "e1": Setup(script="swallow", requests=TENTH_SLOW, spec={"grace": SECOND}),
-    "f": Setup(script="forward", requests=TENTH_SLOW),
+    "e": Setup(script=SWALLOW, requests=TENTH_SLOW, spec={"grace": 5 * SECOND}),
+    "e1": Setup(script=SWALLOW, requests=TENTH_SLOW, spec={"grace": SECOND}),
+    "f": Setup(script=SERVER.with_name("trap.sh"), requests=TENTH_SLOW),
     "g": Setup(requests=TENTH_SLOW, spec=TEN),
     "g3": Setup(
         requests=(RequestShape(path="/50", weight=0.9), RequestShape(path="/4000", weight=0.1)),
