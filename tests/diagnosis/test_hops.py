@@ -90,6 +90,8 @@ SILENT = {
     "502 of a request in hand at the exit": (
         QUIET_EXIT, silent(lost(-40, "bad_status", "validate", status=502, after=100, first_byte=55)),
         [("LD803", "LD907")]),
+    "closed by a balancer that could not reach the pod": (
+        hook(1_000), silent(lost(1_400, "closed", "await", after=20)), [("LD109", "LD901")]),
     "502 while no pod was ending": (QUIET_EXIT, silent(gateway(8_000)), [("LD907", "LD907")]),
 }  # fmt: skip
 

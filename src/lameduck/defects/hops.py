@@ -1,9 +1,9 @@
 """What a hop that says nothing of its own connections must have met at a pod, by what was seen of the pods.
 
 Law: only what no pod can have answered is laid to a hop: a 502, 503 or 504 that names no pod where pods name
-themselves, or an answer that never came. It belongs to the pods that were ending just then. What the hop met there is
-inferred, so that a cause which rests on it is *likely*, never certain; where those pods give different causes, only the
-hop is named.
+themselves, a new connection that was closed without an answer, or an answer that never came. It belongs to the pods
+that were ending just then. What the hop met there is inferred, so that a cause which rests on it is *likely*, never
+certain; where those pods give different causes, only the hop is named.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from lameduck.core.join import Joined, Tie
 from lameduck.core.timeline import Milestone, PodHistory
 from lameduck.defects.evidence import Evidence
 
+CUT = frozenset({Kind.CLOSED, Kind.RESET})
 GATEWAY = frozenset({502, 503, 504})
 NEAR = 100 * MILLISECOND
 NEVER = 1 << 62
@@ -36,7 +37,9 @@ def _silent(case: Joined, evidence: Evidence) -> bool:
         return False
     if failure.kind is Kind.BAD_STATUS:
         return exchange.status in GATEWAY and evidence.pods_name_themselves
-    return failure.kind is Kind.TIMEOUT and failure.stage in {Stage.AWAIT, Stage.SEND}
+    if failure.kind in CUT and exchange.nth_on_connection > 1:
+        return False  # the hop's own idle close, perhaps
+    return failure.kind in {Kind.TIMEOUT, *CUT} and failure.stage in {Stage.AWAIT, Stage.SEND}
 
 
 def _inferred(case: Joined, evidence: Evidence) -> Joined:
@@ -45,6 +48,8 @@ def _inferred(case: Joined, evidence: Evidence) -> Joined:
     began, swallowed = exchange.actual_start or exchange.intended_start, failure.kind is Kind.TIMEOUT
     dialled = tuple(pod for pod in case.pods if _stopped(pod) <= began <= _forgotten(pod, evidence))
     held = tuple(pod for pod in case.pods if began < _stopped(pod) and _ended_at(pod, case.judged_at))
+    if failure.kind in CUT and not dialled:
+        return case  # cut as by the pod itself
     met = Behind(Stage.CONNECT, Kind.TIMEOUT if swallowed else Kind.REFUSED, inferred=True)
     if held and not dialled and not swallowed:
         met = Behind(Stage.AWAIT, Kind.CLOSED, inferred=True)
