@@ -337,8 +337,8 @@ def main(control: socket.socket, order: channel.Message, parent: socket.socket) 
         sandbox.adopt_orphans()
         if os.getppid() == order["zygote"]:
             holder.serve()
-    except SystemExit:
-        pass
+    except (SystemExit, BrokenPipeError, ConnectionResetError):
+        pass  # lameduck is gone, or has no use for this pod any more
     except Exception:
         try:
             holder._say("fault", message=traceback.format_exc())

@@ -11,6 +11,7 @@ import select
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,11 +25,62 @@ _DRY_WAIT_MS = 100
 _BOOT = "import sys; sys.path.append(sys.argv[1]); from lameduck.local.zygote import main; main(int(sys.argv[2]))"
 
 
+class Outbox:
+    """What is to be sent on a channel whose other side may be slower: at once while it takes it, else in order later."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self._waiting: deque[tuple[Message, socket.socket | None]] = deque()
+
+    def send(self, message: Message, along: socket.socket | None = None) -> None:
+        """Send a message, and a socket that is closed here once it is on its way. Raises `OSError` if it sees one."""
+        self._waiting.append((message, along))
+        if len(self._waiting) == 1 and not self._flush():
+            asyncio.get_running_loop().add_writer(self._end, self._writable)
+
+    def close(self) -> None:
+        """Forget what was not sent."""
+        asyncio.get_running_loop().remove_writer(self._end)
+        self._dropped()
+
+    def _writable(self) -> None:
+        try:
+            over = self._flush()
+        except OSError:  # the other side is gone, and whoever reads from it learns that
+            self._dropped()
+            over = True
+        if over:
+            asyncio.get_running_loop().remove_writer(self._end)
+
+    def _flush(self) -> bool:
+        """Send what can be sent; whether that was all."""
+        while self._waiting:
+            message, along = self._waiting[0]
+            try:
+                channel.send(self._end, message, [] if along is None else [along.fileno()])
+            except BlockingIOError:
+                return False
+            except OSError:
+                self._dropped()
+                raise
+            self._waiting.popleft()
+            if along is not None:
+                along.close()
+        return True
+
+    def _dropped(self) -> None:
+        while self._waiting:
+            _, along = self._waiting.popleft()
+            if along is not None:
+                along.close()
+
+
 class Zygote:
     """The process that forks holders. `start` it before anything else is under way."""
 
     def __init__(self) -> None:
         self._channel: socket.socket | None = None
+        self._outbox: Outbox | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
@@ -44,7 +96,7 @@ class Zygote:
                 start_new_session=True,
             )
         mine.setblocking(False)
-        self._channel = mine
+        self._channel, self._outbox = mine, Outbox(mine)
         if await self._answer() is None:
             raise EnvironmentFault(f"{sys.executable} could not start the process that holds the pods")
 
@@ -58,9 +110,9 @@ class Zygote:
     def holder(self, order: Message) -> Holder:
         """A new pod's holder."""
         assert self._channel is not None
+        assert self._outbox is not None
         mine, its = channel.pair()
-        with its:
-            channel.send(self._channel, {"do": "pod", **order}, [its.fileno()])
+        self._outbox.send({"do": "pod", **order}, its)
         mine.setblocking(False)
         return Holder(mine)
 
@@ -81,6 +133,8 @@ class Zygote:
         """End it and every holder; returns when they are gone."""
         if self._channel is None or self._process is None:
             return
+        if self._outbox is not None:
+            self._outbox.close()
         self._channel.close()
         self._channel = None
         for _ in range(500):
@@ -96,6 +150,7 @@ class Holder:
 
     def __init__(self, end: socket.socket) -> None:
         self._channel: socket.socket | None = end
+        self._outbox = Outbox(end)
         self._hear: Callable[[Message], None] = lambda _: None
         self._sockets: Callable[[list[int]], None] = lambda _: None
 
@@ -109,7 +164,7 @@ class Holder:
         """Ask for something. A holder that is gone is not told."""
         if self._channel is not None:
             try:
-                channel.send(self._channel, {"do": do, **what})
+                self._outbox.send({"do": do, **what})
             except (BrokenPipeError, ConnectionResetError):
                 self._readable()
 
@@ -125,6 +180,7 @@ class Holder:
         """End it, and its pod with it."""
         if self._channel is not None:
             asyncio.get_running_loop().remove_reader(self._channel)
+            self._outbox.close()
             self._channel.close()
             self._channel = None
 
