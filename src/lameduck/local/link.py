@@ -26,7 +26,7 @@ _BOOT = "import sys; sys.path.append(sys.argv[1]); from lameduck.local.zygote im
 
 
 class Outbox:
-    """What is to be sent on a channel whose other side may be slower: at once while it takes it, else in order later."""
+    """What is to be sent on a channel whose other side may be slower: at once while it takes it, else in order."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
