@@ -114,7 +114,7 @@ def page() -> None:
         f"Lost requests, of these on kept-alive connections in brackets; {RATE:.0f} requests/s, half on new ones,",
         f"one in {1 / SLOW_SHARE:.0f} takes 1 s; 2 rollouts of 3 replicas each. *Outside*: a preStop of {DELAY} s.",
         f"† does not hear the signal as PID 1: each pod waits for SIGKILL, after {DEAF_GRACE} s here;",
-        "gunicorn's threads and gevent with `--keep-alive 75`: its 2 s race with pooled clients at any time (LD605).",
+        "gunicorn gthread and gevent with `--keep-alive 75`: its 2 s race with pooled clients at any time (LD605).",
         "",
         "| server | nothing | outside | **inside** | both |",
         "| --- | --- | --- | --- | --- |",
