@@ -25,7 +25,9 @@ def test_without_a_pre_stop_every_run_fails_and_names_it(
     keep(f"story-bare-{turn}", "drains, no preStop", outcome, flags=FLAGS)
     assert outcome.verdict == "FAILED"
     counts = outcome.counts
-    assert counts[("LD101", "LD901")] >= 0.9 * outcome.proof["failed"]
+    # What was swallowed leaves entries in the connection table: ports used again within two minutes meet a dead pod.
+    assert counts[("LD101", "LD901")] + counts.get(("LD914", "LD914"), 0) >= 0.9 * outcome.proof["failed"]
+    assert counts[("LD101", "LD901")] == max(counts.values())
     assert ("LD999", "LD999") not in counts
 
 
