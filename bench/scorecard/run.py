@@ -80,7 +80,7 @@ def ask(names: list[str]) -> int:
             check=False,
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=400,
         )
         if run.returncode not in (0, 1, 3):
             failed += 1
