@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -86,20 +87,23 @@ def proved_through_a_restart(cluster: Cluster, workload: str, tmp_path: Path) ->
         now = cluster.kubectl("get", f"deployment/{workload}", "-o", "jsonpath={.metadata.generation}", check=False)
         return now not in {began, ""}
 
-    import threading
+    done: list[bool] = []
 
     def fault() -> None:
-        until(rolling, 120, "the rollout")
+        until(rolling, 270, "the rollout")
         time.sleep(1.5)
         restart_api(2.0)
+        done.append(True)
 
     thread = threading.Thread(target=fault)
     thread.start()
     try:
-        return prove(f"deployment/{workload}", tmp_path, "--qps", "200", "--rollouts", "2", "--path", "/20")
+        outcome = prove(f"deployment/{workload}", tmp_path, "--qps", "200", "--rollouts", "2", "--path", "/20")
     finally:
         thread.join()
         until(lambda: "ok" in cluster.kubectl("get", "--raw", "/readyz", check=False), 60, "the API server")
+    assert done, "the API server was never killed"
+    return outcome
 
 
 @own_cluster
