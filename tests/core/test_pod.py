@@ -268,7 +268,12 @@ def test_a_hook_still_running_when_its_container_ends_has_failed() -> None:
     node, after = terminated(PodSpec(grace=5 * SECOND, hook=EXEC), drain=300 * MS, hook=None)
     assert after(M.EXITED) == 5_309
     assert after(M.PRESTOP_FINISHED) == 5_309
-    assert node.detail(M.PRESTOP_FINISHED) == {"ok": False, "message": "the container ended before it", "kind": "exec"}
+    assert node.detail(M.PRESTOP_FINISHED) == {
+        "ok": False,
+        "message": "the container ended before it",
+        "cut": True,
+        "kind": "exec",
+    }
     assert after(M.GONE) == 5_309 + 960
 
 

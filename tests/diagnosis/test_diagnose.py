@@ -58,6 +58,17 @@ ROWS = {
         hook(30, ok=False, missing=True), [lost(100, "refused")], ("LD104", "LD901")),
     "the hook fails at once": (
         hook(30, ok=False), [lost(100, "refused")], ("LD105", "LD901")),
+    "the hook itself stopped the server": (
+        going(details={"prestop_finished": {"ok": False, "cut": True}}, prestop_started=1, listener_closed=20, exited=30,
+              prestop_finished=31, stop_signal=None),
+        [lost(300, "refused")], ("LD107", "LD901")),
+    "the hook itself stopped the server, with a request in hand": (
+        going(details={"prestop_finished": {"ok": False, "cut": True}}, prestop_started=1, exited=30, prestop_finished=31,
+              stop_signal=None),
+        [lost(5, "closed", "await", after=26)], ("LD107", "LD902")),
+    "a stop signal that nobody can catch": (
+        going(details={"stop_signal": {"signal": "SIGKILL", "pid1": "server"}}, exited=12),
+        [lost(300, "refused")], ("LD504", "LD901")),
     "the hook ran and was too short": (
         hook(1_000), [lost(1_050, "refused")], ("LD109", "LD901")),
     "a hook that failed late delayed the signal until then": (

@@ -326,8 +326,8 @@ def _hook_ended(one: Container, now: int, ended: HookEnded) -> Step:
     if not one.hook_running:
         return one, ()
     kind = one.spec.pre_stop.kind.value if one.spec.pre_stop else ""
-    missing = {"missing_binary": True} if ended.missing else {}
-    report = _say(one, Milestone.PRESTOP_FINISHED, ok=ended.ok, message=ended.message, kind=kind, **missing)
+    more = {name: True for name, so in (("missing_binary", ended.missing), ("cut", ended.cut)) if so}
+    report = _say(one, Milestone.PRESTOP_FINISHED, ok=ended.ok, message=ended.message, kind=kind, **more)
     waited = one.hook_waited
     one = _drop(replace(one, hook_running=False, hook_waited=False), Due.HOOK_LIMIT, Due.HOOK_RUN, Due.HOOK_SLEPT)
     if one.phase is Phase.EXITED or not waited:
@@ -375,7 +375,7 @@ def _exited(one: Container, now: int, code: int) -> Step:
     one = _drop(one, Due.TURN_LIMIT, Due.KILL, Due.POST_SLEPT)
     if not one.hook_running or (one.hook_waited and one.spec.pre_stop and one.spec.pre_stop.kind is HookKind.SLEEP):
         return one, (report,)  # the kubelet sleeps on, though nobody is there any more
-    one, effects = _hook_ended(one, now, HookEnded(False, "the container ended before it"))
+    one, effects = _hook_ended(one, now, HookEnded(False, "the container ended before it", cut=True))
     return one, (report, *effects)
 
 

@@ -70,13 +70,14 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class HookEnded:
-    """An exec or httpGet hook ended; `missing` when what it names is not in the image."""
+    """An exec or httpGet hook ended; `missing` when what it names is not in the image, `cut` when the container ended first."""
 
     ok: bool
     message: str = ""
     missing: bool = False
     which: Which = Which.PRE_STOP
     container: str = ""
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)

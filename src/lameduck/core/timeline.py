@@ -31,7 +31,8 @@ class Milestone(StrEnum):
     """Its endpoint's condition ready became false (detail: serving, terminating)."""
     PRESTOP_STARTED = "prestop_started"
     PRESTOP_FINISHED = "prestop_finished"
-    """Detail: ok (bool), message, kind, missing_binary (true where what the hook names is not in the image)."""
+    """Detail: ok (bool), message, kind, missing_binary (true where what the hook names is not in the image),
+    cut (true where the container ended first)."""
     STOP_SIGNAL = "stop_signal"
     """Detail: signal, pid1 (name), caught, ignored, is_shell (of the first process, where known)."""
     FORWARDED = "forwarded"

@@ -208,20 +208,40 @@ def _connect(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
         return Cause("LD914", "LD914", f"its endpoint had not been ready for {human(at - not_ready)}")
     if evidence.facts.get("publish_not_ready") and (not_ready is None or at <= not_ready + evidence.late):
         return Cause("LD601", "LD901", "unready addresses are published: its endpoint stays until the pod has ended")
-    code, because = _why_no_delay(pod)
+    code, because = _why_no_delay(pod, evidence)
     return Cause(code, "LD901", because)
 
 
-def _why_no_delay(pod: PodHistory) -> tuple[str, str]:
+def _why_no_delay(pod: PodHistory, evidence: Evidence) -> tuple[str, str]:
     """Why the stop signal came before traffic had gone: no hook, a broken one, or one that was too short."""
     hook = pod.marks.get(Milestone.PRESTOP_FINISHED)
     deletion = _at(pod, Milestone.DELETION_REQUESTED)
+    if evidence.facts.get("grace") == 0:
+        return "LD103", "the grace period is zero: SIGKILL comes at once, and no preStop runs to its end"
+    if _stopped_by_hook(pod):
+        since = human(pod.marks[Milestone.EXITED].at - deletion)
+        return "LD107", f"its process ended {since} after the deletion, during the preStop and before any stop signal"
+    if _kills(pod):
+        return "LD504", "its stop signal is SIGKILL, which no server can catch"
     if hook is None:
         return _no_hook(pod, deletion)
     if hook.detail.get("ok") is False and hook.at - deletion < BROKEN_HOOK:
         code = "LD104" if hook.detail.get("missing_binary") else "LD105"
         return code, f"the preStop failed {human(hook.at - deletion)} after the deletion"
     return "LD109", f"the preStop was over {human(hook.at - deletion)} after the deletion, and traffic still came"
+
+
+def _stopped_by_hook(pod: PodHistory) -> bool:
+    """Whether the server ended while its preStop ran: then it was the hook that stopped it, not the stop signal."""
+    hook, exited = pod.marks.get(Milestone.PRESTOP_FINISHED), pod.marks.get(Milestone.EXITED)
+    if hook is None or exited is None or not hook.detail.get("cut") or Milestone.KILLED in pod.marks:
+        return False
+    return hook.at <= _at(pod, Milestone.STOP_SIGNAL)
+
+
+def _kills(pod: PodHistory) -> bool:
+    stop = pod.marks.get(Milestone.STOP_SIGNAL)
+    return stop is not None and stop.detail.get("signal") == "SIGKILL"
 
 
 def _no_hook(pod: PodHistory, deletion: int) -> tuple[str, str]:
@@ -319,6 +339,12 @@ def of_kill(pod: PodHistory, evidence: Evidence) -> Cause:
 def _ended_by_itself(case: Joined, pod: PodHistory) -> Cause:
     stop, exited = _arrived(pod), pod.marks[Milestone.EXITED]
     code = exited.detail.get("code")
+    if _stopped_by_hook(pod):
+        return Cause(
+            "LD107", "LD902", "its process ended during the preStop, before any stop signal", Confidence.LIKELY
+        )
+    if _kills(pod):
+        return Cause("LD504", "LD902", "its stop signal is SIGKILL, which no server can catch")
     if stop is None or stop.at > exited.at:
         return Cause("LD902", "LD902", f"its process ended by itself (code {code}), with no stop signal before it")
     after = exited.at - stop.at

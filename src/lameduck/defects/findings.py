@@ -22,6 +22,9 @@ from lameduck.defects.evidence import Evidence
 from lameduck.defects.livefix import against
 
 DRAIN_AS_WELL = {
+    "LD103": "",
+    "LD107": ", in the place of the hook that stops the server",
+    "LD504": ", and a stop signal that can be caught",
     "LD803": ", with a server that finishes what it has in hand",
     "LD902": ", with a server that finishes what it has in hand",
     "LD903": ", with a handler for the stop signal that finishes what it has in hand",

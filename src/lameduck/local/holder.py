@@ -293,10 +293,11 @@ class Holder:
         self._forget(descriptor)
         os.close(descriptor)
         pid = self._containers[beside.container].pid
-        why = "the container ended before it" if processes.ending(pid) else f"ended with {exit_code(code)}"
+        cut = processes.ending(pid)
+        why = "the container ended before it" if cut else f"ended with {exit_code(code)}"
         if beside.deadline and time.monotonic_ns() >= beside.deadline:
             code, why = code or 1, "it did not end in time"
-        answer = {"ok": code == 0, "message": "" if code == 0 else why, "missing": code == NOT_FOUND}
+        answer = {"ok": code == 0, "message": "" if code == 0 else why, "missing": code == NOT_FOUND, "cut": cut}
         self._say("exec ended", container=beside.container, which=beside.which, **answer)
 
     def end(self) -> None:

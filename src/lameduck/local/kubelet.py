@@ -260,7 +260,8 @@ class KubeletPod:
             return
         which = life.Which(message["which"])
         if which in {life.Which.PRE_STOP, life.Which.POST_START}:
-            self.feed(life.HookEnded(ok, why, message.get("missing", False), which, container), at)
+            missing, cut = message.get("missing", False), message.get("cut", False)
+            self.feed(life.HookEnded(ok, why, missing, which, container, cut), at)
         else:
             self.feed(life.Probed(ok, why, which, container), at)
 
