@@ -47,6 +47,8 @@ def hook(after: float, *, ok: bool = True, missing: bool = False) -> list[Observ
     return going(details=details, prestop_started=1, prestop_finished=after, stop_signal=after + 5, exited=after + 50)
 
 
+CUT_HOOK = {"prestop_finished": {"ok": False, "cut": True}}
+
 ROWS = {
     "refused while the endpoint was still routed to": (
         QUIET_EXIT, [lost(100, "refused")], ("LD101", "LD901")),
@@ -59,12 +61,11 @@ ROWS = {
     "the hook fails at once": (
         hook(30, ok=False), [lost(100, "refused")], ("LD105", "LD901")),
     "the hook itself stopped the server": (
-        going(details={"prestop_finished": {"ok": False, "cut": True}}, prestop_started=1, listener_closed=20, exited=30,
-              prestop_finished=31, stop_signal=None),
+        going(details=CUT_HOOK, prestop_started=1, listener_closed=20, exited=30, prestop_finished=31,
+              stop_signal=None),
         [lost(300, "refused")], ("LD107", "LD901")),
     "the hook itself stopped the server, with a request in hand": (
-        going(details={"prestop_finished": {"ok": False, "cut": True}}, prestop_started=1, exited=30, prestop_finished=31,
-              stop_signal=None),
+        going(details=CUT_HOOK, prestop_started=1, exited=30, prestop_finished=31, stop_signal=None),
         [lost(5, "closed", "await", after=26)], ("LD107", "LD902")),
     "a stop signal that nobody can catch": (
         going(details={"stop_signal": {"signal": "SIGKILL", "pid1": "server"}}, exited=12),

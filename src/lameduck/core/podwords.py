@@ -70,7 +70,7 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class HookEnded:
-    """An exec or httpGet hook ended; `missing` when what it names is not in the image, `cut` when the container ended first."""
+    """An exec or httpGet hook ended; `missing`: what it names is not in the image; `cut`: the container ended first."""
 
     ok: bool
     message: str = ""
