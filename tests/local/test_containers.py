@@ -159,7 +159,7 @@ def test_volumes_are_at_their_places_and_this_machine_is_not_changed(tmp_path: P
         Mount(str(tmp_path / "conf"), "/etc/lameduck-test", True),
         Mount(str(tmp_path / "conf"), "/lameduck-test/deep"),
     )
-    web = Process(("/bin/sh", "-c", shell), ENV, "/lameduck-test", mounts, {"/lameduck-work": "work", "/tmp": "tmp"})
+    web = Process(("/bin/sh", "-c", shell), ENV, "/lameduck-test", mounts, {"/lameduck-work": "work", "/srv": "srv"})
     spec = pod(WEB, web=web)
 
     async def scene() -> None:
