@@ -69,12 +69,12 @@ def kind_of(exchange: Exchange) -> str:
             return kind.value
 
 
-def differences(row: str, real: Measured, local: Measured) -> Iterator[str]:
+def differences(row: str, real: Measured, local: Measured, factor: float = FACTOR) -> Iterator[str]:
     """In words, everything in which a local row disagrees with the real one."""
     if not local.punctual:
         yield "the load was late or thin: measured nothing"
     if row not in UNDECIDED:
-        yield from _counts(_swallowed(real.kinds), _swallowed(local.kinds))
+        yield from _counts(_swallowed(real.kinds), _swallowed(local.kinds), factor)
     for code in sorted({*real.exit_codes, *local.exit_codes}):
         if (code in real.exit_codes) != (code in local.exit_codes):
             yield f"exit code {code}: {local.exit_codes.get(code, 0)} pods, really {real.exit_codes.get(code, 0)}"
@@ -88,13 +88,13 @@ def _swallowed(kinds: Mapping[str, float]) -> Counter[str]:
     return merged
 
 
-def _counts(real: Mapping[str, float], local: Mapping[str, float]) -> Iterator[str]:
+def _counts(real: Mapping[str, float], local: Mapping[str, float], factor: float) -> Iterator[str]:
     for kind in sorted({*real, *local}):
         there, here = real.get(kind, 0.0), local.get(kind, 0.0)
         if not there:
             agrees = not here
         elif there >= LITTLE:
-            agrees = there / FACTOR <= here <= there * FACTOR
+            agrees = there / factor <= here <= there * factor
         else:
             agrees = abs(here - there) <= FEW
         if not agrees:

@@ -12,11 +12,19 @@ from tests.fidelity.setups import run
 pytestmark = [pytest.mark.rollout, pytest.mark.timeout(120)]
 
 
+ONE_ROLLOUT = 5.0
+"""A single rollout scatters more than the mean of three, for which the rule's factor is 3 (bench/fidelity.py)."""
+
+
 @pytest.mark.parametrize("row", ["b/keep", "b/new", "bs/new", "c/new", "d1/new", "d2/new", "h/new", "kb/new"])
 def test_a_row_agrees_with_the_real_cluster(tmp_path: Path, row: str) -> None:
-    local = run(row, tmp_path / "run", rollouts=2 if row.startswith("k") else 1)
-    sys.stdout.write(f"{local}\n")
-    told = [each for each in differences(row, truth()[row], local) if not each.startswith("start to ready")]
+    for attempt in range(3):
+        local = run(row, tmp_path / f"run{attempt}", rollouts=2 if row.startswith("k") else 1)
+        sys.stdout.write(f"{local}\n")
+        if local.punctual:  # else the machine was busy, and nothing was measured
+            break
+    found = differences(row, truth()[row], local, ONE_ROLLOUT)
+    told = [each for each in found if not each.startswith("start to ready")]
     assert not told  # one rollout's first pod starts at any phase: its median of three says nothing
 
 
