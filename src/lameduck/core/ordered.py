@@ -29,6 +29,8 @@ from lameduck.core.rolling import (
     Stuck,
     Tick,
     available,
+    leave,
+    noted,
 )
 
 
@@ -88,32 +90,8 @@ def _apply(state: StatefulSet, event: Event, now: int) -> StatefulSet:
             return replace(state, replicas=replicas, rolling=True, progressed=now)
         case Expect():
             return replace(state, rolling=True, progressed=now)
-        case Running(pod):
-            return _update(state, pod, running=True)
-        case ReadyChanged(pod, ready):
-            known = next((m for m in state.members if m.name == pod), None)
-            if known is None or (known.ready_since is not None) == ready:
-                return state
-            return _update(state, pod, running=True, ready_since=now if ready else None)
-        case Deleted(pod):
-            return _leave(state, pod)
-        case Gone(pod):
-            gone = _leave(state, pod)
-            return replace(gone, leaving=tuple(p for p in gone.leaving if p != pod))
-        case Tick():
-            return state
-
-
-def _update(state: StatefulSet, pod: str, **changes: object) -> StatefulSet:
-    members = tuple(replace(m, **changes) if m.name == pod else m for m in state.members)  # type: ignore[arg-type]
-    return replace(state, members=members)
-
-
-def _leave(state: StatefulSet, pod: str) -> StatefulSet:
-    rest = tuple(m for m in state.members if m.name != pod)
-    if len(rest) == len(state.members):
-        return state
-    return replace(state, members=rest, leaving=(*state.leaving, pod))
+        case Running() | ReadyChanged() | Deleted() | Gone() | Tick():
+            return noted(state, event, now)
 
 
 def _next(state: StatefulSet, now: int) -> tuple[StatefulSet, Effect] | None:
@@ -150,7 +128,7 @@ def _create(state: StatefulSet, number: int, now: int) -> tuple[StatefulSet, Eff
 
 
 def _delete(state: StatefulSet, pod: str) -> tuple[StatefulSet, Effect]:
-    return _leave(state, pod), Delete(pod)
+    return leave(state, pod), Delete(pod)
 
 
 def _progress(state: StatefulSet, effects: tuple[Effect, ...], now: int) -> tuple[StatefulSet, tuple[Effect, ...]]:

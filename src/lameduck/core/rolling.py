@@ -13,6 +13,7 @@ Deployment of one pod: old one first, or with maxSurge 1 the new one.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from lameduck.core.instants import SECOND
 
@@ -225,6 +226,28 @@ def _apply(state: Deployment, event: Event, now: int) -> Deployment:
             return replace(state, replicas=replicas, rolling=True, progressed=now, best=(0, -(1 << 30), 0))
         case Expect():
             return replace(state, rolling=True, progressed=now, best=(0, -(1 << 30), 0))
+        case Running() | ReadyChanged() | Deleted() | Gone() | Tick():
+            return noted(state, event, now)
+
+
+class _Owner(Protocol):
+    """A frozen dataclass that owns pods: a Deployment, a StatefulSet."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def members(self) -> tuple[Member, ...]: ...
+
+    @property
+    def leaving(self) -> tuple[str, ...]: ...
+
+
+Owner = TypeVar("Owner", bound=_Owner)
+
+
+def noted(state: Owner, event: Running | ReadyChanged | Deleted | Gone | Tick, now: int) -> Owner:
+    """The workload with what happened to one of its pods taken down: the same for whoever owns pods."""
+    match event:
         case Running(pod):
             return _update(state, pod, running=True)
         case ReadyChanged(pod, ready):
@@ -233,20 +256,21 @@ def _apply(state: Deployment, event: Event, now: int) -> Deployment:
                 return state
             return _update(state, pod, running=True, ready_since=now if ready else None)
         case Deleted(pod):
-            return _leave(state, pod)
+            return leave(state, pod)
         case Gone(pod):
-            gone = _leave(state, pod)
+            gone = leave(state, pod)
             return replace(gone, leaving=tuple(p for p in gone.leaving if p != pod))
         case Tick():
             return state
 
 
-def _update(state: Deployment, pod: str, **changes: object) -> Deployment:
+def _update(state: Owner, pod: str, **changes: object) -> Owner:
     members = tuple(replace(m, **changes) if m.name == pod else m for m in state.members)  # type: ignore[arg-type]
     return replace(state, members=members)
 
 
-def _leave(state: Deployment, pod: str) -> Deployment:
+def leave(state: Owner, pod: str) -> Owner:
+    """The workload without a member, which is going; unchanged where it has no such member."""
     rest = tuple(m for m in state.members if m.name != pod)
     if len(rest) == len(state.members):
         return state
@@ -322,7 +346,7 @@ def _follow(state: Deployment, now: int) -> tuple[Deployment, tuple[Effect, ...]
             state = replace(state, serial=serial, members=(*state.members, Member(pod, revision, now)))
             effects.append(Create(pod, revision))
         for member in mine[: max(0, len(mine) - count)]:
-            state = _leave(state, member.name)
+            state = leave(state, member.name)
             effects.append(Delete(member.name))
     return state, tuple(effects)
 

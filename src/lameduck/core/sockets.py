@@ -9,7 +9,7 @@ end that our own stop made.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lameduck.core.instants import human, to_ms
@@ -105,14 +105,10 @@ def ends(observations: Iterable[Observation], load_ended: int) -> Iterator[Socke
                 limit=detail["limit"],
             )
         elif seen.what is Event.SOCKET_OPENED and (end := open_ended.pop(seen.detail["number"], None)):
-            yield _back(end, seen.at - end.ended)
+            yield replace(end, back_after=seen.at - end.ended)
     for end in open_ended.values():
         if not end.announced or end.ended + end.limit <= load_ended:
             yield end
-
-
-def _back(end: SocketEnd, after: int) -> SocketEnd:
-    return SocketEnd(end.number, end.pod, end.opened, end.ended, end.code, end.reason, after, end.limit)
 
 
 def tally(observations: Iterable[Observation], load_ended: int) -> SocketTally | None:
