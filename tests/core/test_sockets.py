@@ -118,6 +118,12 @@ def test_a_pod_that_went_without_any_socket_proves_nothing_of_them() -> None:
     assert [gate.name for gate in judged.gates if not gate.held] == ["every termination held a WebSocket"]
 
 
+def test_a_socket_that_had_left_its_pod_before_the_deletion_was_not_held_by_it() -> None:
+    judged = proof(opened(1_000), ended(5_000, 1001), opened(5_050, pod="other"))
+    assert judged.verdict is Verdict.INCONCLUSIVE
+    assert [gate.name for gate in judged.gates if not gate.held] == ["every termination held a WebSocket"]
+
+
 def test_where_it_is_not_known_whose_the_sockets_were_nothing_is_proven_and_no_pod_is_blamed() -> None:
     judged = proof(opened(1_000, pod=""), ended(DELETION + 30, 1001, pod=""), opened(DELETION + 90, pod=""))
     assert judged.verdict is Verdict.INCONCLUSIVE

@@ -8,7 +8,7 @@ from tests.diagnosis.worlds import DELETION, at, fine, going, life, lost, run_of
 from lameduck.core.exchange import Exchange
 from lameduck.core.instants import MILLISECOND, SECOND
 from lameduck.core.timeline import Event, Milestone, Observation
-from lameduck.defects.judge import judge
+from lameduck.defects.judge import examine, judge
 
 OTHER = life("other", created=0, started=100, listening=200, ready=400)
 QUIET_EXIT = going(listener_closed=12, exited=60)
@@ -182,6 +182,9 @@ ROWS = {
 def test_each_row_of_the_table_decides(row: str) -> None:
     world, exchanges, expected = ROWS[row]
     assert expected in codes(world, *exchanges)
+    run = run_of([*world, *OTHER], [*steady(20_000), *exchanges])
+    causes = [(cause.code, cause.symptom) for _, cause in examine(run).cases]
+    assert causes == [expected] * len(exchanges), "the failure's own cause, not another finding of the same name"
 
 
 def test_recreate_is_named_where_the_strategy_is_known() -> None:
@@ -296,3 +299,9 @@ def test_a_pre_stop_far_beyond_the_lag_is_mentioned() -> None:
     )
     run = run_of([*world, *OTHER], [*steady(20_000), fine(DELETION + 500)], facts={"pre_stop_delay": 15 * SECOND})
     assert [f.defect.code for f in judge(run).findings] == ["LD911"]
+
+
+def test_a_grace_period_of_zero_is_the_cause_whatever_hook_there_was() -> None:
+    world = hook(30, ok=False)
+    assert codes(world, lost(100, "refused"), facts={"grace": 0}) == [("LD103", "LD901")]
+    assert codes(world, lost(100, "refused")) == [("LD105", "LD901")]
