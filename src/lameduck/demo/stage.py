@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -16,6 +17,7 @@ from lameduck.core.errors import EnvironmentFault, LameduckError
 from lameduck.demo.scenes import Scene, named, service
 from lameduck.kube.api import Api, ApiError, Json, path
 from lameduck.kube.connect import Context
+from lameduck.kube.here import reachable
 
 NO_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"})
 STEADY = 20
@@ -88,14 +90,14 @@ def _waits_for(pod: Json) -> str:
 async def _answers(address: str) -> None:
     """A data plane takes in a new Service late: until then it refuses, and that would be no loss of the story's."""
     end, row = time.monotonic() + 30, 0
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     while row < STEADY:
         try:
-            _, writer = await asyncio.wait_for(asyncio.open_connection(address, 80), 2.0)
-        except (OSError, TimeoutError):
+            await reachable((family, (address, 80)), 2.0, aside=True)
+        except EnvironmentFault:
             row = 0
         else:
             row += 1
-            writer.close()
         if time.monotonic() > end:
             raise EnvironmentFault(
                 f"cannot reach the Service at {address} from here: run the demo on a node of the cluster"
