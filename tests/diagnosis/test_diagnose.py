@@ -125,6 +125,25 @@ ROWS = {
     "an init that left before the app": (
         left_behind(going(details={"stop_signal": {"pid1": "tini", "is_init": True}}, exited=40)),
         [lost(-40, "closed", "await", after=80)], ("LD402", "LD902")),
+    "a launcher that took half a second to leave the app behind": (
+        [*going(details={"stop_signal": {"pid1": "node", "launcher": "npm"}}, exited=515),
+         Observation(at(DELETION + 515), Event.POD_FACT, "old", detail={"left_behind": 1, "cut_off": 1})],
+        [lost(-40, "closed", "await", after=556)], ("LD507", "LD902")),
+    "a launcher that may have ended after the app": (
+        [*going(details={"stop_signal": {"pid1": "node", "launcher": "npm"}}, exited=515),
+         Observation(at(DELETION + 515), Event.POD_FACT, "old", detail={"left_behind": 1, "cut_off": 0})],
+        [lost(-40, "closed", "await", after=556)], ("LD803", "LD902")),
+    "SIGKILL, and the launcher had kept the signal for itself": (
+        going(details={**KILLED, "stop_signal": {"pid1": "node", "caught": True, "launcher": "pnpm"}},
+              exited=6_010, killed=6_000, gone=6_900),
+        [lost(5_500, "closed", "await", lane="reuse", nth=7, after=510)], ("LD507", "LD903")),
+    "a server whose graceful signal is another": (
+        going(details={"stop_signal": {"signal": "SIGTERM", "pid1": "nginx", "server": "nginx", "caught": True}},
+              listener_closed=12, exited=20),
+        [lost(-40, "closed", "await", after=60)], ("LD505", "LD902")),
+    "a wrong answer of a server whose graceful signal is another": (
+        going(details={"stop_signal": {"signal": "SIGQUIT", "pid1": "python3", "server": "gunicorn"}}, exited=900),
+        [lost(-40, "bad_status", "await", after=60, status=500)], ("LD505", "LD913")),
     "a shell that waited and whose server ended at once": (
         going(details=shell(caught=True, code=143), exited=40),
         [lost(-40, "closed", "await", after=80)], ("LD803", "LD902")),

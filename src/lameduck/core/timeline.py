@@ -34,7 +34,8 @@ class Milestone(StrEnum):
     """Detail: ok (bool), message, kind, missing_binary (true where what the hook names is not in the image),
     cut (true where the container ended first)."""
     STOP_SIGNAL = "stop_signal"
-    """Detail: signal, pid1 (name), caught, ignored, is_shell (of the first process, where known)."""
+    """Detail, of the first process, where known: signal, pid1 (name), caught, ignored, is_shell, is_init, server and
+    launcher (the known ones that it is, else "")."""
     FORWARDED = "forwarded"
     """`lameduck-pod run` passed the stop signal on to its command, at once or after its lame-duck time (detail: signal,
     waited_ns, reason, why). Not seen where something else is the first process."""

@@ -9,39 +9,39 @@ rule explains is LD999, with what is missing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from lameduck.core.exchange import Behind, Exchange, Failure, Kind, Stage
+from lameduck.core.exchange import Behind, Failure, Kind, Stage
 from lameduck.core.finding import Confidence
-from lameduck.core.instants import MILLISECOND, SECOND, human
+from lameduck.core.instants import MILLISECOND, human
 from lameduck.core.join import CLOSED_BEFORE, Joined, Tie, stage_of_life
-from lameduck.core.timeline import Mark, Milestone, PodHistory
+from lameduck.core.timeline import Milestone, PodHistory
+from lameduck.defects.cause import (
+    CUT,
+    NEAR,
+    NEVER,
+    Cause,
+    about_the_end,
+    crashes,
+    in_hand,
+    instant_of,
+    no_answer,
+    precision_of,
+    reused_and_cut,
+    sent_kill,
+    stop_as_told,
+    stopped_by_hook,
+    told_at,
+)
+from lameduck.defects.endings import at_exit, unsuited
 from lameduck.defects.evidence import Evidence
 
-NEAR = 100 * MILLISECOND
 BROKEN_HOOK = 500 * MILLISECOND
 """A preStop that failed this soon after the deletion never delayed anything."""
-LONG_STREAM = 5 * SECOND
-NEVER = 1 << 62
-BUSY_NODE = SECOND
-"""How late a kubelet that has much to do may tell of a container's end."""
-AT_ONCE = 500 * MILLISECOND
-"""PID 1 that leaves its children behind does so at once; later it may just have been quicker to end than they."""
 
-CUT = frozenset({Kind.CLOSED, Kind.RESET, Kind.TRUNCATED})
 GAPS = {"Recreate": "LD201", "DaemonSet": "LD207", "StatefulSet": "LD208"}
 """Whose rollout leaves no endpoint, by kind; a Deployment's rolling update is LD202."""
 WRONG = frozenset({Kind.BAD_STATUS, Kind.BAD_BODY})
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """What a rule decided, and the evidence that decided it (for one exchange; groups share it)."""
-
-    code: str
-    symptom: str
-    because: str
-    confidence: Confidence = Confidence.CERTAIN
 
 
 BROKEN_BEFORE = Cause("LD915", "LD915", "failures of this kind were there, as often, before anything was disrupted")
@@ -137,39 +137,20 @@ def _unexplained(missing: str) -> Cause:
 
 def _steady_race(case: Joined) -> Cause | None:
     """Rule b, second half, first: a race in steady state is a race whether or not the baseline had it too."""
-    if not _reused_and_cut(case.exchange) or not case.pods:
+    if not reused_and_cut(case.exchange) or not case.pods:
         return None
-    if any(_told(pod) <= case.judged_at for pod in case.pods):
+    if any(told_at(pod) <= case.judged_at for pod in case.pods):
         return None
     at = case.judged_at
-    if any(_about_the_end(pod, at) or any(abs(at - end) <= NEAR for end in crashes(pod)) for pod in case.pods):
+    if any(about_the_end(pod, at) or any(abs(at - end) <= NEAR for end in crashes(pod)) for pod in case.pods):
         return None  # it crashed, or was killed: no idle close
     idle = human(case.exchange.idle)
     return Cause("LD605", "LD906", f"the connection had been idle for {idle}, and its app had not been told to stop")
 
 
-def _about_the_end(pod: PodHistory, at: int) -> bool:
-    """Whether an instant lies within 100 ms of a pod's end, which may have been up to its precision earlier."""
-    exited = pod.marks.get(Milestone.EXITED)
-    return exited is not None and exited.at - exited.precision - NEAR <= at <= exited.at + NEAR
-
-
-def _told(pod: PodHistory) -> int:
-    """When the app was told to stop: not by its deletion, nor by a signal that process 1 had no handler for, nor by one
-    that `lameduck-pod run` had not passed on yet; SIGKILL tells everybody."""
-    signal, killed = _arrived(pod), _at(pod, Milestone.KILLED)
-    return killed if signal is None or signal.detail.get("caught") is False else signal.at - _precision(pod)
-
-
-def _arrived(pod: PodHistory) -> Mark | None:
-    """The stop signal as the app had it: later than the kubelet sent it where `lameduck-pod run` held it back."""
-    signal, passed_on = pod.marks.get(Milestone.STOP_SIGNAL), pod.marks.get(Milestone.FORWARDED)
-    return signal if passed_on is None or signal is None else replace(signal, at=passed_on.at)
-
-
 def _no_endpoint(case: Joined, evidence: Evidence) -> Cause:
     at = case.judged_at
-    going = [p for p in evidence.pods.values() if _at(p, Milestone.DELETION_REQUESTED) <= at]
+    going = [p for p in evidence.pods.values() if instant_of(p, Milestone.DELETION_REQUESTED) <= at]
     if not going:
         return _unexplained("no endpoint was ready although nothing had been deleted: see the readiness probe")
     code = GAPS.get(str(evidence.facts.get("strategy")), "LD202")
@@ -190,16 +171,20 @@ def _connect(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
     failure, at = case.exchange.failure, case.judged_at
     if failure is None or failure.stage is not Stage.CONNECT:
         return None
-    if at < _at(pod, Milestone.LISTENING) and not pod.terminated:
+    if at < instant_of(pod, Milestone.LISTENING) and not pod.terminated:
         if evidence.facts.get("publish_not_ready"):
             return Cause("LD601", "LD910", "its pod did not listen yet, and unready addresses are published")
         return Cause("LD301", "LD910", "its pod had started and did not listen yet")
     down = max((end for end in crashes(pod) if end <= at), default=None)
     if down is not None and not pod.terminated:
         return Cause("LD917", "LD917", f"its process had ended by itself {human(at - down)} before")
-    told = _arrived(pod)
-    stopped = min(NEVER if told is None else told.at, _at(pod, Milestone.EXITED), _at(pod, Milestone.LISTENER_CLOSED))
-    if not pod.terminated or at < stopped - _precision(pod):
+    told = stop_as_told(pod)
+    stopped = min(
+        NEVER if told is None else told.at,
+        instant_of(pod, Milestone.EXITED),
+        instant_of(pod, Milestone.LISTENER_CLOSED),
+    )
+    if not pod.terminated or at < stopped - precision_of(pod):
         return None
     not_ready = pod.at(Milestone.ENDPOINT_NOT_READY)
     if not_ready is not None and at - not_ready > evidence.late:
@@ -215,13 +200,13 @@ def _connect(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
 def _why_no_delay(pod: PodHistory, evidence: Evidence) -> tuple[str, str]:
     """Why the stop signal came before traffic had gone: no hook, a broken one, or one that was too short."""
     hook = pod.marks.get(Milestone.PRESTOP_FINISHED)
-    deletion = _at(pod, Milestone.DELETION_REQUESTED)
+    deletion = instant_of(pod, Milestone.DELETION_REQUESTED)
     if evidence.facts.get("grace") == 0:
         return "LD103", "the grace period is zero: SIGKILL comes at once, and no preStop runs to its end"
-    if _stopped_by_hook(pod):
+    if stopped_by_hook(pod):
         since = human(pod.marks[Milestone.EXITED].at - deletion)
         return "LD107", f"its process ended {since} after the deletion, during the preStop and before any stop signal"
-    if _kills(pod):
+    if sent_kill(pod):
         return "LD504", "its stop signal is SIGKILL, which no server can catch"
     if hook is None:
         return _no_hook(pod, deletion)
@@ -229,19 +214,6 @@ def _why_no_delay(pod: PodHistory, evidence: Evidence) -> tuple[str, str]:
         code = "LD104" if hook.detail.get("missing_binary") else "LD105"
         return code, f"the preStop failed {human(hook.at - deletion)} after the deletion"
     return "LD109", f"the preStop was over {human(hook.at - deletion)} after the deletion, and traffic still came"
-
-
-def _stopped_by_hook(pod: PodHistory) -> bool:
-    """Whether the server ended while its preStop ran: then it was the hook that stopped it, not the stop signal."""
-    hook, exited = pod.marks.get(Milestone.PRESTOP_FINISHED), pod.marks.get(Milestone.EXITED)
-    if hook is None or exited is None or not hook.detail.get("cut") or Milestone.KILLED in pod.marks:
-        return False
-    return hook.at <= _at(pod, Milestone.STOP_SIGNAL)
-
-
-def _kills(pod: PodHistory) -> bool:
-    stop = pod.marks.get(Milestone.STOP_SIGNAL)
-    return stop is not None and stop.detail.get("signal") == "SIGKILL"
 
 
 def _no_hook(pod: PodHistory, deletion: int) -> tuple[str, str]:
@@ -257,186 +229,59 @@ def _closed_before(case: Joined, pod: PodHistory, _: Evidence) -> Cause | None:
     failure = case.exchange.failure
     if failure is None or failure.detail != CLOSED_BEFORE:
         return None
-    told = _told(pod) <= case.judged_at
+    told = told_at(pod) <= case.judged_at
     return Cause("LD906" if told else "LD605", "LD906", CLOSED_BEFORE)
 
 
 def _backlog(case: Joined, pod: PodHistory, _: Evidence) -> Cause | None:
     """Rule e, by the strongest evidence: the connection was seen in the accept queue and never left it."""
     exchange = case.exchange
-    if not _no_answer(exchange) or exchange.local_port not in pod.facts.get("unaccepted_ports", ()):
+    if not no_answer(exchange) or exchange.local_port not in pod.facts.get("unaccepted_ports", ()):
         return None
     return Cause("LD912", "LD912", "its connection was still in the accept queue when the listener closed")
 
 
-def _exit(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
-    """Rule d: closed, reset or truncated within 100 ms of the end of the pod's first process, or of a worker of it."""
-    failure, exited = case.exchange.failure, pod.marks.get(Milestone.EXITED)
-    if failure is None or failure.kind not in CUT or exited is None or case.exchange.ambiguous:
-        return None
-    if any(abs(case.judged_at - end) <= NEAR for end in crashes(pod)):
-        return Cause("LD902", "LD902", "its process ended by itself, with no stop signal before it")
-    # Between SIGKILL and it, nothing but the SIGKILL cuts, however late a busy machine lets the exit be noticed.
-    earliest = min(_exit_at_the_earliest(pod, exited) - NEAR, _at(pod, Milestone.KILLED))
-    late = earliest <= case.judged_at <= exited.at
-    ends = (exited.at, *pod.facts.get("process_ends", ()))
-    if not late and not any(abs(case.judged_at - end) <= NEAR for end in ends):
-        return None
-    if Milestone.KILLED in pod.marks:
-        return of_kill(pod, evidence)
-    stop = pod.at(Milestone.STOP_SIGNAL)
-    if exited.precision and stop is not None and _reused_and_cut(case.exchange) and not _in_hand(case.exchange, stop):
-        return None  # it may have drained what was in hand and closed what was idle: its end is not known well enough
-    if exited.precision and evidence.last_answers.get(pod.name, 0) > case.judged_at:
-        return None  # it still answered others afterwards
-    first_byte = case.exchange.first_byte
-    if failure.kind is Kind.TRUNCATED and first_byte is not None and exited.at - first_byte >= LONG_STREAM:
-        return Cause("LD909", "LD909", f"its answer had been streaming for {human(exited.at - first_byte)}")
-    return _ended_by_itself(case, pod)
-
-
-def _exit_at_the_earliest(pod: PodHistory, exited: Mark) -> int:
-    """Seen through the API an exit comes late: by up to its precision, and on a busy node by more. A listener that was
-    seen to close shortly before it may have closed with it."""
-    earliest, closed = exited.at - exited.precision, pod.marks.get(Milestone.LISTENER_CLOSED)
-    if exited.precision and closed is not None and 0 <= exited.at - closed.at <= BUSY_NODE:
-        return min(earliest, closed.at - closed.precision)
-    return earliest
-
-
-def of_kill(pod: PodHistory, evidence: Evidence) -> Cause:
-    """Why a pod was killed at the end of its grace period."""
-    reaction = evidence.reactions.get(pod.name)
-    if reaction:
-        return Cause("LD102", "LD904", f"killed at the end of grace (137) although {reaction}")
-    signal = pod.marks.get(Milestone.STOP_SIGNAL)
-    detail = signal.detail if signal else {}
-    passed_on = pod.marks.get(Milestone.FORWARDED)
-    if passed_on is not None:
-        since = human(pod.marks[Milestone.KILLED].at - passed_on.at)
-        because = f"lameduck-pod run had passed {_signal(pod)} on {since} before, and nothing was seen to come of it"
-        return Cause("LD904", "LD904", because)
-    pid1 = detail.get("pid1") or "PID 1"
-    if detail.get("ignored"):
-        return Cause("LD406", "LD903", f"{pid1} ignores {_signal(pod)} (SigIgn in its status)")
-    if not detail.get("is_shell"):
-        if detail.get("caught") and pod.facts.get("handler_gone"):
-            because = (
-                f"{pid1} caught {_signal(pod)}, took its handler away and raised it again: as PID 1 nothing comes of it"
-            )
-            return Cause("LD903", "LD903", because)
-        if detail.get("caught"):
-            return Cause("LD904", "LD904", f"{pid1} caught {_signal(pod)}, and nothing was seen to come of it")
-        if detail.get("caught") is False:
-            return Cause("LD903", "LD903", f"{pid1} has no handler for {_signal(pod)}: as PID 1 it is not even told")
-        return Cause("LD903", "LD903", "no reaction to the stop signal was seen before SIGKILL")
-    if detail.get("caught"):
-        because = f"PID 1 is {pid1}, which caught {_signal(pod)}, and the app was not told"
-        return Cause("LD403", "LD903", because, Confidence.LIKELY)
-    return Cause("LD401", "LD903", f"PID 1 is {pid1} without a handler for {_signal(pod)} (not in its SigCgt)")
-
-
-def _ended_by_itself(case: Joined, pod: PodHistory) -> Cause:
-    stop, exited = _arrived(pod), pod.marks[Milestone.EXITED]
-    code = exited.detail.get("code")
-    if _stopped_by_hook(pod):
-        return Cause(
-            "LD107", "LD902", "its process ended during the preStop, before any stop signal", Confidence.LIKELY
-        )
-    if _kills(pod):
-        return Cause("LD504", "LD902", "its stop signal is SIGKILL, which no server can catch")
-    if stop is None or stop.at > exited.at:
-        return Cause("LD902", "LD902", f"its process ended by itself (code {code}), with no stop signal before it")
-    after = exited.at - stop.at
-    left = pod.facts.get("left_behind", 0) if after < AT_ONCE else 0
-    pid1 = stop.detail.get("pid1") or "PID 1"
-    if left and stop.detail.get("is_shell"):
-        return Cause("LD404", "LD902", f"PID 1 ({pid1}) ended {human(after)} after the stop signal, its child had not")
-    if left and stop.detail.get("is_init"):
-        return Cause("LD402", "LD902", f"PID 1 ({pid1}) ended {human(after)} after the stop signal, the app had not")
-    if left:
-        return Cause(
-            "LD902", "LD902", f"PID 1 ({pid1}) ended with {left} processes still running: the kernel kills them"
-        )
-    closed = pod.at(Milestone.LISTENER_CLOSED)
-    if closed is not None and closed < stop.at + SECOND and after >= 2 * SECOND and _in_hand(case.exchange, stop.at):
-        because = f"the server gave up its drain {human(after)} after the stop signal, with requests in hand"
-        return Cause("LD801", "LD902", because, Confidence.LIKELY)
-    return Cause("LD803", "LD902", f"the process ended {human(after)} after the stop signal (code {code}), undrained")
-
-
 def _stopping(case: Joined, pod: PodHistory, _: Evidence) -> Cause | None:
     """Rules e and what remains of a pod that had been told to stop and whose process lived on."""
-    exchange, told = case.exchange, _arrived(pod)
+    exchange, told = case.exchange, stop_as_told(pod)
     failure, at = exchange.failure, case.judged_at
-    if failure is None or told is None or at < told.at - _precision(pod):
+    if failure is None or told is None or at < told.at - precision_of(pod):
         return None
     stop = told.at
     if failure.kind is Kind.TIMEOUT and failure.stage in {Stage.AWAIT, Stage.TLS, Stage.SEND}:
         return Cause("LD905", "LD905", f"its pod had been told to stop {human(at - stop)} before it gave up waiting")
     if failure.kind not in CUT:
         return None
-    closed = _at(pod, Milestone.LISTENER_CLOSED)
-    if _no_answer(exchange) and exchange.nth_on_connection == 1:
+    closed = instant_of(pod, Milestone.LISTENER_CLOSED)
+    if no_answer(exchange) and exchange.nth_on_connection == 1:
         if failure.kind is Kind.RESET and abs(at - closed) <= NEAR and (exchange.connected or at) <= closed + NEAR:
             return Cause("LD912", "LD912", "reset as the listener closed, by a process that lived on")
-        if not _in_hand(exchange, stop):
+        if not in_hand(exchange, stop):
             return Cause("LD905", "LD905", "the kernel took the connection after the stop signal, and nobody served it")
-    if _reused_and_cut(exchange) and not _in_hand(exchange, stop):
+    if reused_and_cut(exchange) and not in_hand(exchange, stop):
         because = f"closed {human(at - stop)} after the stop signal, as its next request was on the way"
         return Cause("LD906", "LD906", because)
-    if exchange.ambiguous or (not exchange.nth_on_connection and not _in_hand(exchange, stop)):
+    if exchange.ambiguous or (not exchange.nth_on_connection and not in_hand(exchange, stop)):
         return None  # imported: begun after the stop signal, on a connection that may be a new or an old one
+    if why := unsuited(told):
+        return Cause("LD505", "LD902", why, Confidence.LIKELY)
     return Cause("LD803", "LD902", f"cut {human(max(0, at - stop))} after the stop signal, while its process lived on")
 
 
 def _wrong(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
     """Rule f: a wrong status or body, from this pod only after its stop signal."""
     failure, stop = case.exchange.failure, pod.at(Milestone.STOP_SIGNAL)
-    if failure is None or failure.kind not in WRONG or stop is None or case.judged_at < stop - _precision(pod):
+    if failure is None or failure.kind not in WRONG or stop is None or case.judged_at < stop - precision_of(pod):
         return None
     if (pod.name, case.exchange.status) in evidence.answered_wrong_before:
         return None
     if evidence.facts.get("seen_by_a_hop") and case.exchange.status in {502, 503, 504}:
         because = f"status {case.exchange.status} in the proxy's log, only after its pod's stop signal"
         return Cause("LD907", "LD907", because, Confidence.LIKELY)
+    if why := unsuited(pod.marks[Milestone.STOP_SIGNAL]):
+        return Cause("LD505", "LD913", why, Confidence.LIKELY)
     return Cause("LD913", "LD913", f"status {case.exchange.status}, only after the stop signal")
 
 
-RULES: tuple[Rule, ...] = (_closed_before, _connect, _backlog, _exit, _stopping, _wrong)
+RULES: tuple[Rule, ...] = (_closed_before, _connect, _backlog, at_exit, _stopping, _wrong)
 """In the order in which they are asked."""
-
-
-def _at(pod: PodHistory, milestone: Milestone) -> int:
-    """A milestone's instant; one that never came lies beyond every other."""
-    at = pod.at(milestone)
-    return NEVER if at is None else at
-
-
-def _precision(pod: PodHistory) -> int:
-    """How much earlier than seen a pod's milestones may have been."""
-    return max((mark.precision for mark in pod.marks.values()), default=0)
-
-
-def _signal(pod: PodHistory) -> str:
-    mark = pod.marks.get(Milestone.STOP_SIGNAL)
-    return str(mark.detail.get("signal", "the stop signal")) if mark else "the stop signal"
-
-
-def crashes(pod: PodHistory) -> tuple[int, ...]:
-    """When its process ended by itself though it was to go on (instants)."""
-    return tuple(pod.facts.get("crashes", ()))
-
-
-def _no_answer(exchange: Exchange) -> bool:
-    return exchange.first_byte is None and exchange.failure is not None and exchange.failure.kind in CUT
-
-
-def _reused_and_cut(exchange: Exchange) -> bool:
-    return _no_answer(exchange) and exchange.nth_on_connection > 1
-
-
-def _in_hand(exchange: Exchange, stop: int) -> bool:
-    """Whether the request had been sent before the stop signal; an imported one, which tells less, had begun."""
-    sent = exchange.sent if exchange.nth_on_connection or exchange.sent else exchange.actual_start
-    return sent is not None and sent < stop

@@ -17,7 +17,9 @@ from lameduck.core.instants import SECOND, human
 from lameduck.core.join import Joined, Tie, stage_of_life
 from lameduck.core.timeline import Milestone, PodHistory
 from lameduck.defects import defect, module
-from lameduck.defects.diagnose import Cause, diagnose, of_kill
+from lameduck.defects.cause import Cause
+from lameduck.defects.diagnose import diagnose
+from lameduck.defects.endings import of_kill
 from lameduck.defects.evidence import Evidence
 from lameduck.defects.livefix import against
 
@@ -25,6 +27,8 @@ DRAIN_AS_WELL = {
     "LD103": "",
     "LD107": ", in the place of the hook that stops the server",
     "LD504": ", and a stop signal that can be caught",
+    "LD505": ", and the signal on which the server drains",
+    "LD507": ", with the server itself as PID 1",
     "LD803": ", with a server that finishes what it has in hand",
     "LD902": ", with a server that finishes what it has in hand",
     "LD903": ", with a handler for the stop signal that finishes what it has in hand",

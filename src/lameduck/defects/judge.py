@@ -42,7 +42,8 @@ from lameduck.core.sockets import tally as tally_sockets
 from lameduck.core.statistics import upper_bound
 from lameduck.core.timeline import Event, Milestone, PodHistory, fold
 from lameduck.core.windows import BEFORE_DELETION, Window, Windows, disturbed, exposed
-from lameduck.defects.diagnose import Cause, diagnose
+from lameduck.defects.cause import Cause
+from lameduck.defects.diagnose import diagnose
 from lameduck.defects.evidence import gather
 from lameduck.defects.findings import of_failures, of_survivors
 from lameduck.defects.hops import infer

@@ -14,7 +14,8 @@ from lameduck.core.instants import MILLISECOND, human
 from lameduck.core.sockets import SocketEnd, SocketTally
 from lameduck.core.timeline import Milestone, PodHistory
 from lameduck.defects import defect
-from lameduck.defects.diagnose import Cause, of_kill
+from lameduck.defects.cause import Cause
+from lameduck.defects.endings import of_kill
 from lameduck.defects.evidence import Evidence
 from lameduck.defects.findings import fix_for, numberless, proof_facts
 

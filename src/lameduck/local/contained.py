@@ -33,6 +33,8 @@ class Contained:
     below: set[int] = field(default_factory=set)
     """pidfds of what ran below the first process at its stop signal."""
     left_behind: int = 0
+    cut_off: int = 0
+    """How many of those the kernel is known to have killed, since the first process had ended."""
     ends: list[int] = field(default_factory=list)
     """When processes below the first one ended, from the stop signal on."""
     caught: int = 0
@@ -63,7 +65,10 @@ class Contained:
     def child_ended(self, descriptor: int, at: int) -> None:
         """A process of it ended: after the first one had begun to end itself, and by the kernel's hand, it was left
         behind. One that ended by itself just before the first one was not, however late we look."""
-        self.left_behind += processes.ending(self.pid) and processes.killed(descriptor) is not False
+        if processes.ending(self.pid):
+            killed = processes.killed(descriptor)
+            self.left_behind += killed is not False
+            self.cut_off += killed is True
         self.ends.append(at)
         self.below.discard(descriptor)
         os.close(descriptor)
@@ -83,12 +88,13 @@ class Contained:
         code = os.waitstatus_to_exitcode(status)
         told = {
             "left_behind": self.left_behind,
+            "cut_off": self.cut_off,
             "process_ends": self.ends[-MOST_ENDS:],
             "handler_gone": self.handler_gone,
             "raised_again": bool(self.caught) and code == -self.caught,
         }
         self.pid, self.pidfd, self.inside, self.keeper = 0, -1, -1, 0
-        self.left_behind, self.ends, self.caught, self.handler_gone = 0, [], 0, False
+        self.left_behind, self.cut_off, self.ends, self.caught, self.handler_gone = 0, 0, [], 0, False
         return exit_code(code), told
 
 

@@ -22,6 +22,7 @@ from lameduck.local.link import Holder
 from lameduck.local.mounting import Mount
 from lameduck.local.pool import SocketPool
 from lameduck.local.timer import Timer
+from lameduck.manifests.programs import running
 
 WATCH_CLOSELY = 10 * MILLISECOND
 WATCH_LOOSELY = 50 * MILLISECOND
@@ -284,9 +285,9 @@ class KubeletPod:
             case "answer" | "exec ended":
                 self._answered(message, at)
             case "signalled" if serving and not self._restarting:
-                self._report(Milestone.STOP_SIGNAL, at, message["facts"])
+                self._report(Milestone.STOP_SIGNAL, at, _identified(message["facts"]))
             case "signalled":
-                self._note(at, {f"container {name}: stop_signal": message["facts"]})
+                self._note(at, {f"container {name}: stop_signal": _identified(message["facts"])})
             case "exited":
                 self._exited(name, message, at)
             case "not silent":
@@ -353,3 +354,10 @@ def _end_of(output: Path) -> list[str]:
     except OSError:
         return []
     return data.decode(errors="replace").splitlines() if journal.BEGINNING.encode() in data else []
+
+
+def _identified(facts: dict[str, Any]) -> dict[str, Any]:
+    """What was seen of the first process, with the known program that it is in the place of its command line, which may
+    hold what is nobody's business."""
+    server, launcher = running(tuple(facts.get("argv", ())))
+    return {key: value for key, value in facts.items() if key != "argv"} | {"server": server, "launcher": launcher}

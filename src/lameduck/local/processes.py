@@ -30,7 +30,8 @@ SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "busybox"
 
 
 def reaction(pid: int, sig: int) -> dict[str, Any]:
-    """What a process is going to do with a signal, as the detail of STOP_SIGNAL; {} if it is gone."""
+    """What a process is going to do with a signal, as the detail of STOP_SIGNAL, and `argv`, the first words of its
+    command line; {} if it is gone."""
     status = _status(pid)
     if not status:
         return {}
@@ -46,6 +47,7 @@ def reaction(pid: int, sig: int) -> dict[str, Any]:
         "is_shell": name in SHELLS,
         "is_init": name in INITS,
         "children": [program(child) or _status(child).get("Name", "?") for child in children(pid)],
+        "argv": _argv(pid),
     }
 
 
@@ -60,6 +62,15 @@ def _awaited(pid: int) -> int:
             return int.from_bytes(memory.read(8), sys.byteorder)
     except (OSError, ValueError, OverflowError):
         return 0
+
+
+def _argv(pid: int) -> list[str]:
+    """The first words of its command line: enough to tell what it is."""
+    try:
+        said = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0")
+    except OSError:
+        return []
+    return [word.decode(errors="replace")[:80] for word in said.split(b"\0")[:4]]
 
 
 def program(pid: int) -> str:

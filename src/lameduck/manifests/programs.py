@@ -268,6 +268,20 @@ def server_of(argv: tuple[str, ...]) -> Server | None:
     return SERVERS.get(name)
 
 
+def running(argv: tuple[str, ...]) -> tuple[str, str]:
+    """The known server and the known launcher that a running process is, by its command line; "" for neither.
+
+    A process may have written a title over its command line: ``nginx: master process …``, ``npm start``. An interpreter
+    is told by its program: ``node /usr/lib/node_modules/npm/bin/npm-cli.js``.
+    """
+    if len(argv) == 1:
+        argv = tuple(argv[0].partition(": ")[0].split())
+    server = server_of(argv)
+    names = [re.sub(r"(-cli)?\.c?js\Z", "", base(word)) for word in argv[:2]]
+    launcher = "go run" if names == ["go", "run"] else next((name for name in names if name in LAUNCHERS), "")
+    return server.name if server is not None and not launcher else "", launcher
+
+
 def _python(rest: tuple[str, ...]) -> Server | None:
     words = list(rest)
     while words and words[0].startswith("-") and words[0] not in {"-m", "-c"}:

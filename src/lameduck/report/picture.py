@@ -18,7 +18,7 @@ from lameduck.core.proof import Proof
 from lameduck.core.recording import LANES
 from lameduck.core.run import Run
 from lameduck.core.timeline import Event, Milestone, Observation, PodHistory
-from lameduck.defects.diagnose import Cause
+from lameduck.defects.cause import Cause
 from lameduck.defects.judge import Judgement
 
 MOST_FAILURES = 20_000
