@@ -16,11 +16,11 @@ from lameduck.core.shutdown import Observed, Question
 from lameduck.defects.scoring import card
 from lameduck.score.asking import ask_all
 from lameduck.score.client import Client
+from lameduck.score.request import Request
 from lameduck.score.server import Server, Subject
 
 SERVERS = str(Path(__file__).with_name("servers.py"))
-FAST = b"GET /fast HTTP/1.1\r\nHost: test\r\n\r\n"
-SLOW = FAST.replace(b"fast", b"slow")
+FAST, SLOW = Request("/fast"), Request("/slow")
 
 
 def observed(behaviour: str) -> Observed:
@@ -47,7 +47,7 @@ def test_a_server_without_a_handler_cuts_and_is_deaf_as_pid_1() -> None:
 @pytest.mark.parametrize(("behaviour", "left_behind"), [("leaves", 0), ("leaves the port", 1)])
 def test_who_outlives_the_server_with_its_port_is_left_behind(behaviour, left_behind) -> None:
     async def one() -> int:
-        subject = Subject((sys.executable, SERVERS, behaviour, "{port}"), FAST, b"", signal.SIGTERM)
+        subject = Subject((sys.executable, SERVERS, behaviour, "{port}"), FAST, None, signal.SIGTERM)
         async with Server(subject) as server:
             server.tell()
             return (await server.end(5)).orphans
@@ -75,7 +75,7 @@ def test_the_server_dies_with_a_script_that_does_not_wait_for_it(tmp_path: Path)
 
 
 def test_what_does_not_start_says_so() -> None:
-    subject = Subject((sys.executable, "-c", "raise SystemExit('no model')"), FAST, b"", signal.SIGTERM)
+    subject = Subject((sys.executable, "-c", "raise SystemExit('no model')"), FAST, None, signal.SIGTERM)
     with pytest.raises(EnvironmentFault, match=r"ended with 1 before it served port .*no model"):
         asyncio.run(ask_all(subject, 0, lambda _: None))
 

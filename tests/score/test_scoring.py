@@ -7,16 +7,18 @@ from dataclasses import replace
 import pytest
 
 from lameduck.core.instants import MILLISECOND, SECOND
-from lameduck.core.shutdown import Exit, IdleClose, Lost, Observed, Question
+from lameduck.core.shutdown import NO_LAST_STREAM, Exit, Goaway, Health, IdleClose, Lost, Observed, Protocol, Question
 from lameduck.defects import codes
-from lameduck.defects.scoring import Card, Mark, card
+from lameduck.defects.scorewords import Mark
+from lameduck.defects.scoring import Card, card
 
 Q = Question
+HTTP_1 = [q for q in Q if q not in {Q.LATE, Q.LATE_BUSY}]
 PERFECT = Observed(
     command=("server",),
     signal="SIGTERM",
     keep_alive=True,
-    runs={q: ("C" * n,) for q, n in zip(Q, (1, 6, 5, 5, 5, 5, 2, 5, 1), strict=True)},
+    runs={q: ("C" * n,) for q, n in zip(HTTP_1, (1, 6, 5, 5, 5, 5, 2, 5, 1), strict=True)},
     bare=(Exit(0, 50 * MILLISECOND),),
     busy=(Exit(0, 800 * MILLISECOND),),
     idle=IdleClose("fin", 3 * SECOND, Exit(0, 3 * SECOND)),
@@ -89,3 +91,62 @@ def test_what_was_not_asked_is_never_good() -> None:
     blind = replace(PERFECT, runs={}, bare=(), busy=(), idle=None, pid_1=None, lost=None)
     assert set(lines(card(blind)).values()) == {Mark.UNKNOWN}
     assert card(blind).grade == "?"
+
+
+GOODBYE = (Goaway(3 * SECOND, NO_LAST_STREAM), Goaway(3 * SECOND + 1, 1))
+GRPC = replace(
+    PERFECT,
+    protocol=Protocol.GRPC,
+    runs={q: ("+" * len(PERFECT.runs[q][0]) if q in PERFECT.runs else "+++++",) for q in Q},
+    idle=IdleClose("fin", 3 * SECOND, Exit(0, 3 * SECOND), GOODBYE),
+    lost=Lost(39, 0, 158, 0, announced=False),
+    health=(Health("NOT_SERVING", MILLISECOND), Health("ended", 3 * SECOND)),
+)
+
+
+def streamed(**runs: str) -> Observed:
+    said = {Q[name]: tuple(text.split("/")) for name, text in runs.items()}
+    return replace(GRPC, runs={**GRPC.runs, **said})
+
+
+ONE_STEP = replace(GRPC, idle=IdleClose("fin", 9, Exit(0, 9), (Goaway(5, 1),)))
+MUTE = replace(GRPC, idle=IdleClose("fin", 3 * SECOND, Exit(0, 3 * SECOND)))
+
+
+@pytest.mark.parametrize(
+    ("seen", "grade", "needed"),
+    [
+        (GRPC, "A", ""),
+        (streamed(LATE="+++GG", LATE_BUSY="SGGGG", IDLE="+Gfff"), "A", ""),  # never begun: clients send it again
+        (streamed(NEW="+GGGG"), "B", "preStop ≥ 3 s"),  # but a new connection has no other
+        (streamed(LATE="rffff"), "C", "the lame-duck layer"),  # grpcio's stop(): CANCELLED
+        (streamed(LATE_BUSY="+EEEE"), "C", "the lame-duck layer"),
+        (streamed(IDLE="55fff"), "C", "the lame-duck layer"),
+        (streamed(IN_FLIGHT="r"), "F", "it waits for requests in flight"),
+        (streamed(IN_FLIGHT="G"), "F", "it waits for requests in flight"),
+        (MUTE, "B", "GOAWAY after the signal"),
+        (replace(MUTE, busy_goaways=GOODBYE), "A", ""),
+        (ONE_STEP, "A", ""),
+    ],
+)
+def test_the_grade_over_http2_and_grpc(seen: Observed, grade: str, needed: str) -> None:
+    judged = card(seen)
+    assert judged.grade == grade
+    assert needed in " · ".join(judged.safe_set)
+
+
+def test_the_lines_of_http2_and_grpc() -> None:
+    assert lines(card(GRPC))["GOAWAY"] is Mark.GOOD
+    assert lines(card(ONE_STEP))["GOAWAY"] is Mark.WARN
+    assert lines(card(MUTE))["GOAWAY"] is Mark.WARN
+    assert lines(card(replace(MUTE, busy_goaways=GOODBYE)))["GOAWAY"] is Mark.WARN
+    assert lines(card(GRPC))["health service"] is Mark.GOOD
+    assert lines(card(replace(GRPC, health=(Health("ended", 5),))))["health service"] is Mark.WARN
+    nobody = replace(GRPC, health=None, not_asked={"health service": "nobody could watch it"})
+    assert lines(card(nobody))["health service"] is Mark.UNKNOWN
+    assert "health service" not in lines(card(replace(GRPC, protocol=Protocol.HTTP_2)))
+    assert "GOAWAY" not in lines(card(PERFECT))
+    blind = replace(GRPC, runs={}, bare=(), busy=(), idle=None, pid_1=None, lost=None, health=None)
+    assert set(lines(card(blind)).values()) == {Mark.UNKNOWN}
+    for line in card(streamed(LATE="rffff", IDLE="EEfff")).lines:
+        assert line.mark is not Mark.BAD or (line.code in codes() and line.why and line.todo)

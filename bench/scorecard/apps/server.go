@@ -1,4 +1,4 @@
-// server PORT default|shutdown|lameduck
+// server PORT default|shutdown|lameduck [h2c]
 package main
 
 import (
@@ -26,6 +26,10 @@ func main() {
 	mux.HandleFunc("/fast", answer(0))
 	mux.HandleFunc("/slow", answer(time.Second))
 	server := &http.Server{Addr: "127.0.0.1:" + os.Args[1], Handler: mux}
+	if len(os.Args) > 3 {
+		server.Protocols = new(http.Protocols)
+		server.Protocols.SetUnencryptedHTTP2(true)
+	}
 	if os.Args[2] == "default" {
 		server.ListenAndServe()
 		return

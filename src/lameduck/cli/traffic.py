@@ -101,7 +101,7 @@ def _request(given: dict[str, Any], path: str | None) -> RequestShape:
     shape = _fields(given, _SHAPE)
     headers = list(given.get("header", ()))
     if "body" in given:
-        shape["body"] = _body(given["body"])
+        shape["body"] = body_of(given["body"])
         shape.setdefault("method", "POST")
         if not any(name.lower() == "content-type" for name, _ in headers):
             headers.append(("Content-Type", given.get("body_type", "application/json")))
@@ -116,7 +116,8 @@ def _fields(given: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     return {field: given[option] for option, field in names.items() if option in given}
 
 
-def _body(text: str) -> bytes:
+def body_of(text: str) -> bytes:
+    """``TEXT``, or what ``@FILE`` has; ``@-`` is standard input. Raises `UsageError`."""
     if not text.startswith("@"):
         return text.encode()
     if text == "@-":

@@ -19,7 +19,7 @@ class Letter(StrEnum):
 
     ANSWERED = "+"
     LAST = "C"
-    """Answered with ``Connection: close``, or in HTTP/1.0."""
+    """Answered with ``Connection: close``, or in HTTP/1.0; over HTTP/2, with a GOAWAY."""
     UNAVAILABLE = "5"
     """Answered, by a 5xx."""
     OTHER = "?"
@@ -35,10 +35,26 @@ class Letter(StrEnum):
     SEEN = "f"
     """The end of the connection was there to be seen before sending: harmless for a client that looks."""
     NO_KEEP_ALIVE = "-"
+    UNPROCESSED = "G"
+    """HTTP/2: above the last stream of a GOAWAY, so never begun: safe to send again elsewhere (RFC 9113, 6.8)."""
+    REFUSED_STREAM = "S"
+    """HTTP/2: reset with REFUSED_STREAM: as safe (RFC 9113, 8.7)."""
+    STREAM_RESET = "r"
+    """HTTP/2: reset with another code; gRPC: or CANCELLED."""
 
 
 GOOD = frozenset({Letter.ANSWERED, Letter.LAST})
-HARMLESS = GOOD | {Letter.SEEN, Letter.NO_KEEP_ALIVE}
+AGAIN = frozenset({Letter.UNPROCESSED, Letter.REFUSED_STREAM})
+"""The server says that it did not begin: clients of HTTP/2 may send those again by themselves."""
+HARMLESS = GOOD | AGAIN | {Letter.SEEN, Letter.NO_KEEP_ALIVE}
+
+
+class Protocol(StrEnum):
+    """What is spoken."""
+
+    HTTP_1 = "HTTP/1.1"
+    HTTP_2 = "HTTP/2"
+    GRPC = "gRPC"
 
 
 class Question(StrEnum):
@@ -52,6 +68,8 @@ class Question(StrEnum):
     IDLE_BUSY = "idle connections used again while draining"
     HALF = "silent, and half a request head"
     QUEUE = "accept queue"
+    LATE = "streams sent before the GOAWAY is read"
+    LATE_BUSY = "the same beside a stream in flight"
     PID_1 = "as PID 1"
 
 
@@ -68,12 +86,34 @@ class Exit:
 
 
 @dataclass(frozen=True, slots=True)
+class Goaway:
+    """HTTP/2's word that a connection ends; `after` in ns, of the clock until it is told of a signal."""
+
+    after: int
+    last_stream: int
+    """Higher streams were not begun; 2³¹ − 1 in the first of two steps."""
+    code: int = 0
+
+
+NO_LAST_STREAM = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What gRPC's health service said after the signal: "NOT_SERVING", "ended" with the connection; ns."""
+
+    status: str
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
 class IdleClose:
     """What became of a kept-alive connection that nobody used: closed how ("fin", "reset", "open"), when; ns."""
 
     how: str
     after: int
     exit: Exit
+    goaways: tuple[Goaway, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +125,7 @@ class Lost:
     pooled_sent: int
     pooled_failed: int
     announced: bool
-    """Whether answers after the signal said ``Connection: close``."""
+    """Whether answers after the signal said ``Connection: close``; over HTTP/2, whether a GOAWAY came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +148,11 @@ class Observed:
     deaf: bool = False
     """Whether it still served as PID 1 when it had been waited for."""
     seconds: float = 0.0
+    protocol: Protocol = Protocol.HTTP_1
+    busy_goaways: tuple[Goaway, ...] = ()
+    """HTTP/2: on the connection of the request in flight."""
+    health: tuple[Health, ...] | None = None
+    """gRPC: what a client that watches was told after the signal; None if nobody could watch."""
 
     def letters(self, question: Question) -> str:
         """All letters of all runs."""

@@ -11,6 +11,12 @@ The grade, by the first rule that holds:
     A  it loses nothing in the second after the signal, on new and on kept-alive connections
     ?  none of F, D and C was seen, and nobody could ask what becomes of new connections
 
+Over HTTP/2 and gRPC a request is a stream and `Connection: close` is GOAWAY. A stream that the server says it did not
+begin (above a GOAWAY's last stream, or REFUSED_STREAM) is lost on a new connection, where nothing else may be tried,
+and harmless on one that is used again, since clients send it again by themselves (RFC 9113, 8.7); gRPC's UNAVAILABLE is
+a 5xx, CANCELLED a stream reset, which no retry policy for UNAVAILABLE covers. C is then also: a stream that raced with
+the end is cut or reset, so that its client may not send it again. The health service has a line and no grade.
+
 Law: what could not be asked never counts as good.
 """
 
@@ -18,11 +24,14 @@ from __future__ import annotations
 
 from lameduck.core.instants import SECOND, human
 from lameduck.core.shutdown import GOOD, HARMLESS, Exit, Observed, Question
+from lameduck.defects.scorewords import WORDS
 
 SLOW_END = 5 * SECOND
 """An end that takes so long with nothing, or 0.7 s of work, in hand is too late."""
 LAME_END = 15 * SECOND
 """The same for a server that serves on meanwhile: the default grace period is twice that."""
+
+REUSED = (Question.IDLE, Question.IDLE_BUSY, Question.LATE, Question.LATE_BUSY)
 
 
 def cuts(seen: Observed) -> bool:
@@ -41,8 +50,9 @@ def refuses(seen: Observed) -> bool:
 
 
 def breaks_reuse(seen: Observed) -> bool:
-    """Whether a client that looks before it reuses a connection may fail on it."""
-    return any(x not in HARMLESS for x in seen.letters(Question.IDLE) + seen.letters(Question.IDLE_BUSY))
+    """Whether a client that looks before it reuses a connection may fail on it; over HTTP/2 also one that cannot have
+    read the GOAWAY yet, if it is not told that its stream was not begun."""
+    return any(x not in HARMLESS for question in REUSED for x in seen.letters(question))
 
 
 def grade_of(seen: Observed) -> tuple[str, str]:
@@ -68,7 +78,8 @@ def grade_of(seen: Observed) -> tuple[str, str]:
     if not seen.runs.get(Question.IN_FLIGHT):
         return "B", "it lost nothing, but nobody asked what becomes of requests in flight"
     if silent(seen):
-        return "B", "it serves on after the signal, but never says Connection: close: pooled clients stay until its end"
+        goodbye = WORDS[seen.protocol].goodbye
+        return "B", f"it serves on after the signal, but never says {goodbye}: pooled clients stay until its end"
     return "A", "nothing was lost in the second after the signal"
 
 
@@ -84,12 +95,14 @@ def outlived(seen: Observed) -> bool:
 
 def silent(seen: Observed) -> bool:
     """Whether its kept-alive connections are never told to go."""
-    return seen.keep_alive and seen.lost is not None and not seen.lost.announced
+    told = seen.busy_goaways or (seen.idle is not None and seen.idle.goaways)
+    return seen.keep_alive and seen.lost is not None and not seen.lost.announced and not told
 
 
 def safe_set_of(seen: Observed) -> list[str]:
     """The least that makes a rollout lose nothing, as far as this measurement can say."""
     needed: list[str] = []
+    words = WORDS[seen.protocol]
     grade, _ = grade_of(seen)
     if grade == "A":
         return needed
@@ -100,15 +113,15 @@ def safe_set_of(seen: Observed) -> list[str]:
     elif deaf(seen):
         needed.append("an init as PID 1 (lameduck-pod run), unless the layer holds the signal")
     if cuts(seen):
-        needed.append("the lame-duck layer: it waits for requests in flight; no delay before the signal does")
+        needed.append(f"{words.short}: it waits for requests in flight; no delay before the signal does")
     elif breaks_reuse(seen):
-        needed.append("the lame-duck layer, and without it preStop ≥ 3 s: pooled clients lose one request each then")
+        needed.append(f"{words.short}, and without it preStop ≥ 3 s: pooled clients lose one request each then")
     elif refuses(seen):
         needed.append(
-            "preStop ≥ 3 s, or the lame-duck layer; with preStop alone, clients that do not look may lose one"
+            f"preStop ≥ 3 s, or {words.short}; with preStop alone, clients that do not {words.care} may lose one"
         )
     elif silent(seen):
-        needed.append("Connection: close after the signal, as the lame-duck layer says it")
+        needed.append(f"{words.goodbye} after the signal, as {words.short} says it")
     worst = slowest(ends_of(seen)) if seen.bare else None
     if worst is not None and worst.code is None:
         needed.append(f"a drain time-out: it was alive {human(worst.waited)} after the signal")

@@ -11,7 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from lameduck.defects.scoring import Card, Line, Mark
+from lameduck.defects.scorewords import Line, Mark
+from lameduck.defects.scoring import Card
 
 MARKS = {Mark.GOOD: ("✓", "green"), Mark.WARN: ("!", "yellow"), Mark.BAD: ("✗", "bold red"), Mark.UNKNOWN: ("?", "dim")}
 GRADES = {"A": "green", "B": "green", "C": "yellow", "D": "yellow", "F": "red", "?": "yellow"}

@@ -10,10 +10,15 @@ import asyncio
 import socket
 from contextlib import suppress
 
-from lameduck.core.shutdown import Letter
+from lameduck.core.shutdown import Goaway, Letter
+from lameduck.score.request import Request
 
 HOST = "127.0.0.1"
 CONNECT = 2.0
+
+
+class Strange(Exception):
+    """What came is no HTTP/1."""
 
 
 class Client:
@@ -23,6 +28,11 @@ class Client:
         self.port = port
         self.socket: socket.socket | None = None
         self.rest = b""
+        self.held = b""
+        self.goaways: list[Goaway] = []
+        """Never any: HTTP/2's."""
+        self.why = ""
+        """What was wrong with what the server said."""
 
     async def connect(self) -> Letter | None:
         """None when connected."""
@@ -51,8 +61,21 @@ class Client:
         except OSError:
             return True
 
-    async def send(self, data: bytes) -> Letter | None:
-        """None when sent."""
+    async def send(self, request: Request, *, whole: bool = True) -> Letter | None:
+        """The request, or all but its last four bytes; None when sent."""
+        data = encoded(request)
+        if not whole:
+            data, self.held = data[:-4], data[-4:]
+        return await self._send(data)
+
+    async def finish(self, seconds: float) -> Letter:
+        """Send what `send` held back, and wait for the answer."""
+        if self.gone():
+            return Letter.SEEN
+        failed = await self._send(self.held)
+        return failed or await self.answer(seconds)
+
+    async def _send(self, data: bytes) -> Letter | None:
         assert self.socket is not None
         try:
             await asyncio.get_running_loop().sock_sendall(self.socket, data)
@@ -64,6 +87,9 @@ class Client:
         """What comes back within so many seconds."""
         try:
             return await asyncio.wait_for(self._answer(), seconds)
+        except Strange:
+            self.why = "it does not speak HTTP/1.1 here: try --http h2c, --http h2 or --grpc"
+            return Letter.OTHER
         except TimeoutError:
             return Letter.SILENT
         except ConnectionError:
@@ -71,14 +97,14 @@ class Client:
         except EOFError:
             return Letter.CUT if self.rest else Letter.CLOSED
 
-    async def ask(self, head: bytes, seconds: float = 4.0, look: bool = True) -> Letter:
+    async def ask(self, request: Request, seconds: float = 4.0, look: bool = True) -> Letter:
         """Send a whole request and wait for its answer."""
         if self.socket is None:
             return Letter.NO_KEEP_ALIVE
         if look and self.gone():
             self.close()
             return Letter.SEEN
-        failed = await self.send(head)
+        failed = await self.send(request)
         return failed or await self.answer(seconds)
 
     async def until_closed(self, seconds: float) -> str:
@@ -106,6 +132,8 @@ class Client:
         if not data:
             raise EOFError
         self.rest += data
+        if not self.rest.startswith(b"HTTP/1."[: len(self.rest)]):
+            raise Strange
 
     async def _answer(self) -> Letter:
         while b"\r\n\r\n" not in self.rest:
@@ -141,13 +169,10 @@ class Client:
         return True
 
 
-async def once(port: int, head: bytes, seconds: float = 4.0) -> Letter:
-    """One request on a connection of its own."""
-    client = Client(port)
-    failed = await client.connect()
-    if failed is not None:
-        return failed
-    try:
-        return await client.ask(head, seconds, look=False)
-    finally:
-        client.close()
+def encoded(request: Request) -> bytes:
+    """Its bytes in HTTP/1.1."""
+    fields = [("Host", "localhost"), ("User-Agent", "lameduck-score"), *request.headers]
+    if request.body:
+        fields.append(("Content-Length", str(len(request.body))))
+    lines = [f"{request.method} {request.path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields)]
+    return "\r\n".join([*lines, "", ""]).encode() + request.body

@@ -20,8 +20,10 @@ from typing import ClassVar, Self
 
 from lameduck.core.errors import EnvironmentFault, UsageError
 from lameduck.core.instants import SECOND
-from lameduck.core.shutdown import Exit, Letter
-from lameduck.score.client import HOST, once
+from lameduck.core.shutdown import GOOD, Exit, Letter, Protocol
+from lameduck.score.client import HOST, Client
+from lameduck.score.http2 import Http2Client
+from lameduck.score.request import Request
 
 SETTLE = 0.25
 TURN = 0.15
@@ -34,13 +36,15 @@ class Subject:
     """What to start and what to ask of it; `{port}` in a word, and $PORT, are the port that it must serve."""
 
     command: tuple[str, ...]
-    fast: bytes
-    """A whole request that is answered at once."""
-    slow: bytes
-    """One that takes about a second; b"" if there is none."""
+    fast: Request
+    """What is answered at once."""
+    slow: Request | None
+    """What takes about a second, if there is such a thing."""
     signal: int = signal.SIGTERM
     start: float = 30.0
     """How long it may take to start, in seconds."""
+    protocol: Protocol = Protocol.HTTP_1
+    tls: bool = False
 
 
 def free_port() -> int:
@@ -74,6 +78,8 @@ class Server:
         self.seen: set[tuple[int, int]] = set()
         self.left: list[int] = []
         """Who still held its port when it ended."""
+        self.why = ""
+        """What was wrong with an answer."""
 
     async def __aenter__(self) -> Self:
         words = [word.replace("{port}", str(self.port)) for word in self.subject.command]
@@ -107,6 +113,22 @@ class Server:
         await self.ended.wait()
         os.close(self.pidfd)
         self.output.close()
+
+    def client(self) -> Client | Http2Client:
+        """A connection that is still to be opened."""
+        if self.subject.protocol is Protocol.HTTP_1:
+            return Client(self.port)
+        return Http2Client(self.port, tls=self.subject.tls, grpc=self.subject.protocol is Protocol.GRPC)
+
+    async def once(self, request: Request, seconds: float = 4.0) -> Letter:
+        """One request on a connection of its own."""
+        client = self.client()
+        failed = await client.connect()
+        try:
+            return failed or await client.ask(request, seconds, look=False)
+        finally:
+            self.why = client.why or self.why
+            client.close()
 
     def tell(self) -> None:
         """Send the stop signal."""
@@ -159,8 +181,8 @@ class Server:
         good = 0
         letter: Letter = Letter.REFUSED
         while good < 2:
-            letter = await once(self.port, self.subject.fast, 2)
-            good = good + 1 if letter in (Letter.ANSWERED, Letter.LAST) else 0
+            letter = await self.once(self.subject.fast, 2)
+            good = good + 1 if letter in GOOD else 0
             if self.ended.is_set() or time.monotonic() > give_up:
                 raise EnvironmentFault(self._did_not_start(letter))
             await asyncio.sleep(0.03)
@@ -174,7 +196,7 @@ class Server:
         if self.ended.is_set():
             return f"the server ended with {self.process.returncode} before it served port {self.port}.{tail}"
         what = {Letter.REFUSED: "nobody listens there", Letter.OTHER: "the answer is 4xx: say --path"}
-        why = what.get(letter, f"its answer is '{letter.value}'")
+        why = self.why or what.get(letter, f"its answer is '{letter.value}'")
         place = f"no good answer on port {self.port} in {self.subject.start:.0f} s ({why})"
         return f"{place}; does it use {{port}} or $PORT?{tail}"
 

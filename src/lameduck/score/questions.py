@@ -1,0 +1,261 @@
+"""Each question: what is done to a server that has just started, how it is told to stop, and what its clients saw.
+
+Law: a question notes letters and times, and judges nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from dataclasses import dataclass, field, replace
+
+from lameduck.core.shutdown import (
+    AGAIN,
+    GOOD,
+    OFFSETS_MS,
+    Exit,
+    Goaway,
+    Health,
+    IdleClose,
+    Letter,
+    Lost,
+    Protocol,
+    Question,
+)
+from lameduck.score.client import Client
+from lameduck.score.http2 import Http2Client
+from lameduck.score.request import Request
+from lameduck.score.server import Server
+
+AnyClient = Client | Http2Client
+PATIENCE = 6.0
+"""How long after the signal an end is waited for, in seconds."""
+LAG = 1.0
+"""How long a load balancer goes on sending, in seconds: as long as kube-proxy may (docs/verdict.md, lag)."""
+
+
+@dataclass(slots=True)
+class Notes:
+    """What has been seen so far."""
+
+    runs: dict[Question, list[str]] = field(default_factory=dict)
+    bare: list[Exit] = field(default_factory=list)
+    busy: list[Exit] = field(default_factory=list)
+    idle: IdleClose | None = None
+    pid_1: Exit | None = None
+    deaf: bool = False
+    lost: Lost | None = None
+    keep_alive: bool = True
+    not_asked: dict[str, str] = field(default_factory=dict)
+    busy_goaways: tuple[Goaway, ...] = ()
+    health: tuple[Health, ...] | None = None
+
+    def note(self, question: Question, letters: list[Letter]) -> None:
+        """One more run."""
+        self.runs.setdefault(question, []).append("".join(letters))
+
+
+def slow_of(server: Server) -> Request:
+    """What takes a second; asked for only where there is such a thing."""
+    assert server.subject.slow is not None
+    return server.subject.slow
+
+
+async def pool(server: Server, size: int) -> list[AnyClient]:
+    """So many connections that have had one request each, idle now."""
+    clients: list[AnyClient] = []
+    for _ in range(size):
+        client = server.client()
+        await client.connect()
+        await client.ask(server.subject.fast, look=False)
+        clients.append(client)
+    await asyncio.sleep(0.2)
+    return clients
+
+
+async def in_flight(server: Server, notes: Notes) -> None:
+    """One slow request, 0.3 s old; its client keeps the connection unless it is told to leave."""
+    client = server.client()
+    await client.connect()
+    slow = asyncio.create_task(client.ask(slow_of(server), PATIENCE, look=False))
+    await asyncio.sleep(0.3)
+    server.tell()
+    notes.note(Question.IN_FLIGHT, [await slow])
+    if server.subject.protocol is Protocol.HTTP_1 or client.goaways:
+        client.close()
+    notes.busy.append(await server.end(PATIENCE))
+    notes.busy_goaways = dated(server, client.goaways)
+    client.close()
+
+
+def dated(server: Server, goaways: list[Goaway]) -> tuple[Goaway, ...]:
+    """Those that came after the signal, by the time since."""
+    return tuple(replace(x, after=x.after - server.signalled) for x in goaways if x.after >= server.signalled)
+
+
+async def six_slow(server: Server, notes: Notes) -> None:
+    """Six slow requests at once: more than a small pool of workers holds."""
+    one = server.client()
+    shared = server.subject.protocol is not Protocol.HTTP_1
+    if shared:
+        await one.connect()
+    slow = []
+    for _ in range(6):
+        request = slow_of(server)
+        asked = one.ask(request, PATIENCE + 3, look=False) if shared else server.once(request, PATIENCE + 3)
+        slow.append(asyncio.create_task(asked))
+        await asyncio.sleep(0.005)
+    await asyncio.sleep(0.27)
+    server.tell()
+    notes.note(Question.SIX_SLOW, await asyncio.gather(*slow))
+    one.close()
+
+
+async def _new(server: Server, question: Question, notes: Notes, busy: bool) -> None:
+    slow = asyncio.create_task(server.once(slow_of(server), PATIENCE)) if busy else None
+    await asyncio.sleep(0.1 if busy else 0)
+    server.tell()
+
+    async def one(offset: int) -> Letter:
+        await server.at(offset)
+        return await server.once(server.subject.fast)
+
+    notes.note(question, await asyncio.gather(*(one(offset) for offset in OFFSETS_MS)))
+    if slow is not None:
+        await slow
+
+
+async def new(server: Server, notes: Notes) -> None:
+    """New connections, at several moments after the signal."""
+    await _new(server, Question.NEW, notes, busy=False)
+
+
+async def new_busy(server: Server, notes: Notes) -> None:
+    """The same while a slow request keeps it in its drain."""
+    await _new(server, Question.NEW_BUSY, notes, busy=True)
+
+
+async def idle_used(server: Server, notes: Notes) -> None:
+    """Idle connections, each used once at a moment after the signal."""
+    await use(server, Question.IDLE, notes, await pool(server, len(OFFSETS_MS)))
+
+
+async def idle_used_busy(server: Server, notes: Notes) -> None:
+    """The same while a slow request keeps it in its drain."""
+    clients = await pool(server, len(OFFSETS_MS))
+    slow = asyncio.create_task(server.once(slow_of(server), PATIENCE))
+    await asyncio.sleep(0.1)
+    await use(server, Question.IDLE_BUSY, notes, clients)
+    await slow
+
+
+async def use(server: Server, question: Question, notes: Notes, clients: list[AnyClient], *, look: bool = True) -> None:
+    """Tell it to stop, and use each connection at its moment after that."""
+    server.tell()
+
+    async def one(client: AnyClient, offset: int) -> Letter:
+        await server.at(offset)
+        return await client.ask(server.subject.fast, look=look)
+
+    notes.note(question, await asyncio.gather(*map(one, clients, OFFSETS_MS)))
+    for client in clients:
+        client.close()
+
+
+async def half(server: Server, notes: Notes) -> None:
+    """Connected and silent, and a request without its end, at the signal; the rest 50 ms after it."""
+    silent, begun = server.client(), server.client()
+    await silent.connect()
+    await begun.connect()
+    await begun.send(server.subject.fast, whole=False)
+    await asyncio.sleep(0.2)
+    server.tell()
+    await server.at(50)
+    notes.note(Question.HALF, [await silent.ask(server.subject.fast, 3), await begun.finish(3)])
+    silent.close()
+    begun.close()
+
+
+async def queue(server: Server, notes: Notes) -> None:
+    """Five requests that the kernel has taken and the server, stopped for a moment, has not."""
+    family = server.family()
+    for pid in family:
+        os.kill(pid, signal.SIGSTOP)
+    await asyncio.sleep(0.05)
+    asked = [asyncio.create_task(server.once(server.subject.fast)) for _ in range(5)]
+    await asyncio.sleep(0.05)
+    server.tell()
+    for pid in family:
+        os.kill(pid, signal.SIGCONT)
+    notes.note(Question.QUEUE, await asyncio.gather(*asked))
+
+
+async def idle_left(server: Server, notes: Notes) -> None:
+    """An idle connection that its client never closes: when does the server, and does it hold up the end?"""
+    (client,) = await pool(server, 1)
+    server.tell()
+    how = await client.until_closed(PATIENCE)
+    after = time.monotonic_ns() - server.signalled
+    end = await server.end(PATIENCE + 0.5)
+    notes.idle = IdleClose(how, after, end, dated(server, client.goaways))
+    client.close()
+
+
+async def as_pid_1(server: Server, notes: Notes) -> None:
+    """The signal where it is PID 1 of a namespace: one without a handler is dropped there."""
+    server.tell()
+    notes.pid_1 = await server.end(PATIENCE)
+    if notes.pid_1.code is None:
+        notes.deaf = await server.once(server.subject.fast, 1) in GOOD
+
+
+async def load_balancer(server: Server, notes: Notes) -> None:
+    """40 new connections a second and 16 pooled ones, which go on for a second after the signal."""
+    counts = {"new": [0, 0], "pooled": [0, 0]}
+    announced = False
+    stop = asyncio.Event()
+
+    def count(lane: str, letter: Letter) -> None:
+        nonlocal announced
+        if server.signalled:
+            counts[lane][0] += 1
+            counts[lane][1] += letter not in GOOD
+            announced = announced or letter is Letter.LAST
+
+    async def fresh() -> None:
+        count("new", await server.once(server.subject.fast, 3))
+
+    async def pooled(number: int) -> None:
+        nonlocal announced
+        await asyncio.sleep(number / 160)
+        client = server.client()
+        again = False
+        while not stop.is_set() or again:
+            announced = announced or bool(client.goaways)
+            if client.gone() or again:
+                client.close()
+                client, again = server.client(), False
+                failed = await client.connect()
+                if failed is not None:
+                    count("pooled", failed)
+                    await asyncio.sleep(0.1)
+                    continue
+            letter = await client.ask(server.subject.fast, 3)
+            again = letter in AGAIN
+            if again:  # at once and elsewhere, as clients of HTTP/2 may
+                continue
+            count("pooled", letter)
+            await asyncio.sleep(0.1)
+        client.close()
+
+    tasks = [asyncio.create_task(pooled(number)) for number in range(16)]
+    for tick in range(int((1 + LAG) * 40)):
+        if tick == 40:
+            server.tell()
+        tasks.append(asyncio.create_task(fresh()))
+        await asyncio.sleep(1 / 40)
+    stop.set()
+    await asyncio.gather(*tasks)
+    notes.lost = Lost(counts["new"][0], counts["new"][1], counts["pooled"][0], counts["pooled"][1], announced)
