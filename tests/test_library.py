@@ -142,6 +142,7 @@ def test_traffic_options_are_the_plans() -> None:
         (["true"], {"disrupt": "reboot"}, "disrupt is rollout"),
         (["true"], {"rollouts": -1}, "rollouts is 0"),
         (["true"], {"command": ["x"]}, "command goes with a manifest"),
+        (["true"], {"stop_signal": "SOFTLY"}, "stop_signal is a signal such as SIGQUIT"),
         (["true"], {"replica": 3}, "no option 'replica'"),
         (["true"], {"pre_stop_sleep": 99}, "does not fit into a grace period"),
     ],

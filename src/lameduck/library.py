@@ -20,7 +20,7 @@ from lameduck.core.finding import Finding
 from lameduck.core.instants import from_seconds
 from lameduck.core.plan import Disruption, DisruptionPlan, Plan, RequestShape, TrafficPlan
 from lameduck.core.proof import Proof, Verdict
-from lameduck.local.spec import LocalSpec
+from lameduck.local.spec import LocalSpec, signal_number
 from lameduck.proving import Progress, run_loop
 from lameduck.proving import prove_async as prove_plan
 
@@ -86,6 +86,8 @@ class Options(TypedDict, total=False):
     """A preStop hook that sleeps so many seconds."""
     pre_stop_exec: Sequence[str]
     """A preStop hook that runs this in the pod, as words."""
+    stop_signal: str
+    """What the serving container gets to stop (SIGTERM, or what its image says)."""
     max_surge: int | str
     """Of the rolling update (25%)."""
     max_unavailable: int | str
@@ -208,6 +210,8 @@ def _over(spec: LocalSpec, options: Options, plan: Plan) -> LocalSpec:
         over["grace"] = from_seconds(options["grace"])
     if "pre_stop_exec" in options:
         over["pre_stop_exec"] = tuple(options["pre_stop_exec"])
+    if "stop_signal" in options:
+        over["stop_signal"] = _stop_signal(options["stop_signal"])
     return replace(
         spec,
         env={**spec.env, **options.get("env", {})},
@@ -218,6 +222,13 @@ def _over(spec: LocalSpec, options: Options, plan: Plan) -> LocalSpec:
         disruption=plan.disruption.kind,
         **over,
     )
+
+
+def _stop_signal(text: str) -> int:
+    try:
+        return signal_number(text)
+    except ValueError as error:
+        raise UsageError(f"stop_signal is {error}") from None
 
 
 def _via(text: str) -> ways.Via:

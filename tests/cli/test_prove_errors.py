@@ -56,6 +56,7 @@ ROWS = {
     "a rate that is no number": (("--qps", "many", "--", "true"), 2, "--qps"),
     "a preStop longer than the grace": (
         ("--grace", "5", "--pre-stop-sleep", "6", "--", "true"), 2, "does not fit into a grace period of 5"),
+    "a stop signal that is none": (("--stop-signal", "softly", "--", "true"), 2, "--stop-signal is a signal such as"),
     "a reach without a port": (("--reach", "db", "--", "true"), 2, "HOST:PORT"),
     "surge in words": (("--max-surge", "some", "--", "true"), 2, "--max-surge is a number or a percentage"),
     "a server that ends at once": (

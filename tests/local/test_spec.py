@@ -1,6 +1,10 @@
+import signal
+
 import pytest
 
-from lameduck.local.spec import spoken
+from lameduck.core.podspec import ContainerSpec
+from lameduck.core.probes import ProbeSpec
+from lameduck.local.spec import LocalSpec, signal_number, spoken
 
 
 @pytest.mark.parametrize(
@@ -19,3 +23,17 @@ from lameduck.local.spec import spoken
 )
 def test_a_run_is_called_by_what_people_call_its_command(command: str, name: str) -> None:
     assert spoken(command.split()) == name
+
+
+@pytest.mark.parametrize("said", ["QUIT", "SIGQUIT", "sigquit", "3"])
+def test_a_stop_signal_is_said_as_images_say_it(said: str) -> None:
+    assert signal_number(said) == signal.SIGQUIT
+
+
+def test_a_stop_signal_stands_over_the_serving_container_only() -> None:
+    probed = ProbeSpec()
+    both = (ContainerSpec("web", readiness=probed), ContainerSpec("beside", readiness=probed, stop_signal=2))
+    spec = LocalSpec(containers=both, serving="web", stop_signal=signal.SIGQUIT)
+    assert [one.stop_signal for one in spec.pod().containers] == [signal.SIGQUIT, 2]
+    assert LocalSpec(stop_signal=signal.SIGQUIT).pod().containers[0].stop_signal == signal.SIGQUIT
+    assert LocalSpec(command=("true",)).pod().containers[0].stop_signal == signal.SIGTERM

@@ -71,6 +71,9 @@ def _workload(group: argparse._ArgumentGroup) -> None:
     hook = group.add_mutually_exclusive_group()
     hook.add_argument("--pre-stop-sleep", type=int, metavar="SECONDS", help="a preStop hook that sleeps")
     hook.add_argument("--pre-stop-exec", metavar="COMMAND", help="a preStop hook that runs this in the pod")
+    group.add_argument(
+        "--stop-signal", metavar="NAME", help="what CMD gets to stop, as an image's STOPSIGNAL (SIGTERM)"
+    )
     group.add_argument("--max-surge", metavar="N|P%", help="of the rolling update (25%%)")
     group.add_argument("--max-unavailable", metavar="N|P%", help="of the rolling update (25%%)")
     group.add_argument("--min-ready-seconds", type=int, metavar="SECONDS", help="minReadySeconds (0)")
@@ -223,6 +226,7 @@ def over(spec: LocalSpec, arguments: argparse.Namespace, plan: Plan) -> LocalSpe
         "grace": None if arguments.grace is None else from_seconds(arguments.grace),
         "pre_stop_sleep": arguments.pre_stop_sleep,
         "pre_stop_exec": tuple(shlex.split(arguments.pre_stop_exec)) if arguments.pre_stop_exec else None,
+        "stop_signal": stop_signal(arguments.stop_signal) if arguments.stop_signal else None,
         "max_surge": _given(arguments.max_surge, "--max-surge"),
         "max_unavailable": _given(arguments.max_unavailable, "--max-unavailable"),
         "min_ready_seconds": arguments.min_ready_seconds,
@@ -243,6 +247,16 @@ def over(spec: LocalSpec, arguments: argparse.Namespace, plan: Plan) -> LocalSpe
         seed=1 if arguments.seed is None else arguments.seed,
         **{name: value for name, value in said.items() if value is not None},
     )
+
+
+def stop_signal(text: str) -> int:
+    """A signal by its name or number. Raises `UsageError`."""
+    from lameduck.local.spec import signal_number
+
+    try:
+        return signal_number(text)
+    except ValueError as error:
+        raise UsageError(f"--stop-signal is {error}") from None
 
 
 def way(text: str) -> Via:

@@ -9,6 +9,7 @@ import os
 import random
 import re
 import shutil
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from lameduck.core.probes import ProbeSpec
 from lameduck.core.rolling import Strategy, fenceposts
 from lameduck.local import relay
 from lameduck.local.podplan import Process
+from lameduck.manifests.signals import signal_name
 
 DEFAULT_PORT = 8080
 """What `$PORT` says in a pod with a network of its own, where the user named no port."""
@@ -103,6 +105,8 @@ class LocalSpec:
     pre_stop_exec: tuple[str, ...] | None = None
     pre_stop_http: tuple[str, int] | None = None
     """Path and port (0: the container's own)."""
+    stop_signal: int | None = None
+    """What the serving container gets to stop; None: SIGTERM, or what its image says."""
     max_surge: int | str = "25%"
     max_unavailable: int | str = "25%"
     min_ready_seconds: int = 0
@@ -160,7 +164,7 @@ class LocalSpec:
     def pod(self) -> PodSpec:
         """The pod template."""
         if not self.containers:
-            only = ContainerSpec(readiness=ProbeSpec(self.ready_path or ""), pre_stop=self.hook())
+            only = self._over(ContainerSpec(readiness=ProbeSpec()))
             return PodSpec((only,), self.grace, publish_not_ready=self.publish_not_ready)
         containers = tuple(self._over(one) if one.name == self.serving else one for one in self.containers)
         return PodSpec(containers, self.grace, self.serving, self.publish_not_ready)
@@ -169,6 +173,8 @@ class LocalSpec:
         """The serving container with what was asked for beside the manifest."""
         if self.ready_path is not None:
             server = replace(server, readiness=ProbeSpec(self.ready_path))
+        if self.stop_signal is not None:
+            server = replace(server, stop_signal=self.stop_signal)
         return replace(server, pre_stop=self.hook() or server.pre_stop)
 
     def process(self, container: str) -> Process:
@@ -266,3 +272,11 @@ def spoken(command: Sequence[str]) -> str:
         if not word.startswith("-") and "=" not in word and not _INTERPRETERS.fullmatch(name):
             return Path(name).stem or first
     return first
+
+
+def signal_number(word: str) -> int:
+    """15 for ``SIGTERM``, ``term``, ``15`` and ``TERM``. Raises `ValueError` for what is no signal here."""
+    try:
+        return int(word) if word.strip().isdigit() else signal.Signals[f"SIG{signal_name(word)}"].value
+    except KeyError:
+        raise ValueError(f"a signal such as SIGQUIT, not '{word}'") from None

@@ -7,13 +7,13 @@ named.
 
 from __future__ import annotations
 
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 
 from lameduck.core.errors import UsageError
 from lameduck.local.manifest.containers import Say
 from lameduck.local.mounting import Mount
+from lameduck.local.spec import signal_number
 from lameduck.manifests.dockerfile import Copy, Dockerfile, Stage, join, workdir_of
 from lameduck.manifests.imagefiles import Read
 from lameduck.manifests.images import facts
@@ -73,11 +73,9 @@ def _number(name: str | None) -> int:
     """A signal's number by its name without SIG, or by itself; 15 for what is unknown."""
     if name is None:
         return 15
-    if name.isdigit():
-        return int(name)
     try:
-        return signal.Signals[f"SIG{name}"].value
-    except KeyError:
+        return signal_number(name)
+    except ValueError:
         return 15
 
 
