@@ -135,6 +135,17 @@ TABLE = {
             Exit(code=0),
         ],
     ),
+    "of what is left, the server that understands the stop signal gets that one, the rest SIGTERM": (
+        Plan(stop_signal=SIGQUIT),
+        [BORN, (1, TERM), (2, Reaped(code=-3, children=(8, 9), catching=frozenset((9,))))],
+        [
+            SetReady(ready=False),
+            Send(number=SIGQUIT),
+            SetReady(ready=False),
+            Send(number=SIGTERM, pid=8),
+            Send(number=SIGQUIT, pid=9),
+        ],
+    ),
     "leftovers are killed when their time is over, and the code stays the command's": (
         Plan(leftovers=5 * SECOND),
         [BORN, (1, Reaped(code=3, children=(8,))), (5.9, Woke()), (6, Woke()), (6.1, Reaped())],

@@ -213,6 +213,19 @@ def test_after_a_short_command_its_helper_is_told_and_waited_for(pods, script) -
     assert pod.events() == ["started", "exited", "leftovers"]
 
 
+def test_a_server_left_behind_gets_the_stop_signal_that_it_understands(pods, script) -> None:
+    code = (
+        "import os, signal, sys; say = lambda word: (os.write(1, word), os._exit(0))\n"
+        "signal.signal(signal.SIGTERM, lambda *_: say(b'cut\\n'))\n"
+        "signal.signal(signal.SIGQUIT, lambda *_: say(b'drained\\n'))\n"
+        "open(sys.argv[1], 'w').close()\nwhile True: signal.pause()"
+    )
+    main = script('mkfifo $1\n$2 -c "$3" $1 &\nsleep 60 &\nread x < $1\nexit 9\n')
+    pod = pods("run", "--stop-signal", "QUIT", "--", main, main + ".fifo", sys.executable, code)
+    assert pod.wait() == 9, "and nothing waits for the sleep, which a shell started with SIGQUIT ignored"
+    assert pod.words == ["drained"]
+
+
 def test_a_helper_that_does_not_end_is_killed_after_its_time_and_named(pods, script) -> None:
     helper = script("trap '' TERM\necho up > $1\nwhile :; do sleep 0.05; done\n")
     main = script("mkfifo $1\n$2 $1 &\nread x < $1\nexit 9\n")

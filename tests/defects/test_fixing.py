@@ -182,3 +182,48 @@ RUN = "          command: [lameduck-pod, run, OPTIONS--, gunicorn, app:app]\n"
 def test_lameduck_pod_run_delays_only_where_it_is_told_to(options: str, more: str, found: bool) -> None:
     files = {"web.yaml": BARE.replace("IMAGE", "x:1").replace("HOOK", RUN.replace("OPTIONS", options) + more)}
     assert ("LD101" in {one.defect.code for one in found_in(files)}) is found
+
+
+DRAIN = "          lifecycle: {preStop: {exec: {command: [lameduck-pod, drain, --port, '8080']}}}\n"
+PYZ = "          lifecycle: {preStop: {exec: {command: [python3, -IS, /lameduck-pod.pyz, drain]}}}\n"
+
+
+@pytest.mark.parametrize("hook", [DRAIN, PYZ])
+@pytest.mark.parametrize(
+    ("image", "dockerfile", "missing"),
+    [
+        ("gcr.io/distroless/java21-debian12", "", True),
+        ("nginx:1.27-alpine", "", True),
+        ("gcr.io/distroless/python3-debian12", "", False),
+        ("python:3.12-alpine", "", False),
+        ("nginx:1.27", "", False),  # Debian's images differ
+        ("registry.example/own:1", "", False),
+        ("web", "FROM alpine\nCOPY app /app\n", True),
+        ("web", "FROM alpine\nRUN apk add python3 && pip install lameduck-pod\n", False),
+        ("web", "FROM python:3.12 AS b\nFROM scratch\nCOPY --from=b / /\n", False),
+    ],
+)
+def test_the_drain_hook_needs_python_in_the_image(hook: str, image: str, dockerfile: str, missing: bool) -> None:
+    files = {"web.yaml": BARE.replace("IMAGE", image).replace("HOOK", hook)}
+    if dockerfile:
+        files["web/Dockerfile"] = dockerfile
+    found = [one for one in found_in(files, Settings(kubernetes=(1, 31))) if one.defect.code == "LD104"]
+    assert [one.defect.code for one in found] == (["LD104"] if missing else [])
+    if missing:
+        assert "has no Python" in found[0].message
+        assert found[0].fix is not None and "drain sidecar" in found[0].fix.title
+
+
+def test_a_shell_that_keeps_the_signal_below_an_init_is_not_called_pid_1() -> None:
+    files = {
+        "start.sh": "#!/bin/bash\nnginx -g 'daemon off;'\necho ended\n",
+        "Dockerfile": "FROM debian\nCOPY start.sh /\n"
+        'ENTRYPOINT ["lameduck-pod", "run", "--stop-signal", "QUIT", "--", "/start.sh"]\n',
+    }
+    found = [one for one in found_in(files) if one.defect.code == "LD401"]
+    assert [one.message.partition(":")[0] for one in found] == [
+        "lameduck-pod passes SIGQUIT to bash alone, which does not end of it while nginx runs"
+    ]
+    files["Dockerfile"] = files["Dockerfile"].replace('"--stop-signal", "QUIT", ', "")
+    codes = {one.defect.code for one in found_in(files)}
+    assert not codes & {"LD401", "LD402"}, "bash dies of SIGTERM, and run tells nginx"

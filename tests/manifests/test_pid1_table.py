@@ -6,6 +6,8 @@ read; it *dies* when the namespace ends without it; it *ignores* when it lives o
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import select
 import shutil
@@ -18,7 +20,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.manifests.workbench import project_of
 
+from lameduck.manifests.chain import Chain
 from lameduck.manifests.programs import WRAPPERS, Does
 from lameduck.manifests.text import Text
 from lameduck.manifests.walking import chain_of_script
@@ -71,8 +75,9 @@ def fate(argv: list[str], tmp_path: Path, *, script: str = "", signals: int = 1,
     try:
         assert _line(read, 20).startswith(b"ready"), argv
         init = _init(process.pid)
-        for _ in range(signals):
-            os.kill(init, signal.SIGTERM)
+        for number in range(signals):
+            with contextlib.suppress(*([ProcessLookupError] if number else [])):  # a busy machine: it has ended already
+                os.kill(init, signal.SIGTERM)
             time.sleep(0.1)
         said = _line(read, patience)
         if said == b"drained":
@@ -179,6 +184,9 @@ LINES = {
     "flock": ["flock", "/dev/null"],
     "xargs": ["xargs", "-a", "/dev/null"],
 }
+POD = [str(Path(sys.executable).with_name("lameduck-pod")), "run", "--"]
+STAY = {"trap in the foreground", "ignored", "a trap expanded too early"}
+"""The scripts that not even `lameduck-pod run` helps: their shell stays, and the server is not told."""
 INITS = [name for name in ("tini", "dumb-init", "catatonit") if shutil.which(name)]
 WRAPPED = [name for name in LINES if shutil.which(name)]
 
@@ -198,10 +206,18 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
             run(f"{shell}: twice", [*ARGV[shell], "start.sh"], SCRIPTS["the proven loop"][0], 2)
             for name, code in CODES.items():
                 run(f"{shell} -c: {name}", [*ARGV[shell], "-c", code])
+            for name, (body, _) in SCRIPTS.items():
+                run(f"run: {shell}: {name}", [*POD, *ARGV[shell], "start.sh"], body)
+            run(
+                f"run: {shell}: QUIT",
+                [*POD[:2], "--stop-signal", "QUIT", *POD[2:], *ARGV[shell], "start.sh"],
+                APP + "\ntrue\n",
+            )
             for init in INITS:
                 run(f"{init}: {shell}", [init, "--", *ARGV[shell], "start.sh"], f"{APP}\necho ended\n")
         for name in WRAPPED:
             run(name, [*LINES[name], sys.executable, "server.py"])
+            run(f"run: {name}", [*POD, *LINES[name], sys.executable, "server.py"])
         yield lambda name: fates[name].result()
 
 
@@ -240,3 +256,35 @@ def test_an_init_before_a_script_without_exec_ends_at_once(
     init: str, shell: str, measured: Callable[[str], str]
 ) -> None:
     assert measured(f"{init}: {shell}") == "dies"
+
+
+def _under_run(script: str, shell: str, *options: str) -> Chain:
+    files = {"start.sh": f"#!/bin/{shell}\n{script}"}
+    argv = json.dumps(["lameduck-pod", "run", *options, "--", "/start.sh"])
+    base = "alpine" if shell == "ash" else "debian"
+    files["Dockerfile"] = f"FROM {base}\nCOPY start.sh /start.sh\nENTRYPOINT {argv}\n"
+    return project_of(files).programs[0].chain
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_what_lint_sees_behind_lameduck_pod_run_is_what_happens(
+    shell: str, name: str, measured: Callable[[str], str]
+) -> None:
+    stays = name in STAY or (shell, name) == ("dash", "kill -SIGTERM")
+    assert measured(f"run: {shell}: {name}") == ("ignores" if stays else "drains")
+    assert bool(_under_run(SCRIPTS[name][0], shell).problems) == stays
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_that_is_sent_quit_swallows_it_even_below_lameduck_pod_run(
+    shell: str, measured: Callable[[str], str]
+) -> None:
+    dies = shell == "dash"
+    assert (measured(f"run: {shell}: QUIT") == "drains") == dies
+    assert bool(_under_run(f"{APP}\ntrue\n", shell, "--stop-signal", "QUIT").problems) != dies
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_no_wrapper_holds_the_signal_back_below_lameduck_pod_run(name: str, measured: Callable[[str], str]) -> None:
+    assert measured(f"run: {name}") == "drains"

@@ -131,6 +131,8 @@ class Reaped(Record):
 
     code: int | None = None
     children: tuple[int, ...] = ()
+    catching: frozenset[int] = frozenset()
+    """Those of `children` that have a handler for the command's stop signal; looked up where that is not SIGTERM."""
     why: str = ""
     """Why the command ended, where the system knows more than its status: ``out of memory``."""
 
@@ -332,7 +334,9 @@ def _reaped(plan: Plan, state: State, event: Reaped, now: int) -> tuple[State, l
     if state.phase == "killed":
         return state, effects
     fresh = tuple(pid for pid in event.children if pid not in state.warned)
-    told: list[Record] = [Send(number=SIGTERM, pid=pid) for pid in fresh]
+    # The server of a start script that has ended understands the stop signal; others, as a shell puts them into the
+    # background, ignore SIGQUIT and SIGINT, and end of SIGTERM.
+    told: list[Record] = [Send(number=plan.stop_signal if p in event.catching else SIGTERM, pid=p) for p in fresh]
     return state.but(warned=state.warned + fresh), [*effects, *told]
 
 

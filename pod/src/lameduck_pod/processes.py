@@ -145,6 +145,12 @@ def name(pid: int) -> str:
     return _read(f"/proc/{pid}/comm").strip()
 
 
+def catches(pid: int, number: int) -> bool:
+    """Whether it has a handler for a signal (`SigCgt` in its status); False when it is gone."""
+    caught = _read(f"/proc/{pid}/status").partition("SigCgt:")[2].split()
+    return bool(caught) and bool(int(caught[0], 16) >> (number - 1) & 1)
+
+
 def state(pid: int) -> str:
     """Its scheduler state: R, S, D (waits for a device), T (stopped), Z (ended) …; '' when it is gone."""
     return _read(f"/proc/{pid}/stat").rpartition(")")[2].strip()[:1]

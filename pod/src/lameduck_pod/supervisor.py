@@ -162,7 +162,11 @@ class Supervisor:
         if code is None and self.state.code is None:
             return
         why = "out of memory" if code == -signal.SIGKILL and processes.out_of_memory_kills() > self.oom_kills else ""
-        self._feed(policy.Reaped(code=code, children=processes.children() if more else (), why=why))
+        children, stop = processes.children() if more else (), self.plan.stop_signal
+        catching = (
+            frozenset(p for p in children if processes.catches(p, stop)) if stop != signal.SIGTERM else frozenset()
+        )
+        self._feed(policy.Reaped(code=code, children=children, catching=catching, why=why))
 
     def _kill_all(self, why: str) -> None:
         below = [pid for pid in processes.descendants() if processes.state(pid) not in ("Z", "")]

@@ -1,7 +1,8 @@
 """The preStop hook runs a program that the image does not have (LD104, prestop-needs-missing-binary).
 
 What it finds
-    An exec hook that calls sh or sleep in a distroless, scratch or static image.
+    An exec hook that calls sh or sleep in a distroless, scratch or static image, or lameduck-pod drain in one that has
+    no Python.
 
 Why it loses requests
     The hook fails with an event nobody reads (FailedPreStopHook) and the stop signal follows at once: there is no
@@ -62,11 +63,24 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lameduck.core.finding import Confidence, Defect, Finding, Fix, Safety, Severity
-from lameduck.defects.lintkit import finding, fix_of, image_facts, replace_hook, running, tried, who, without_sleep
-from lameduck.defects.snippets import drain_window
+from lameduck.defects.lintkit import (
+    finding,
+    fix_of,
+    image_facts,
+    replace_hook,
+    running,
+    supports,
+    tried,
+    who,
+    without_sleep,
+)
+from lameduck.defects.snippets import drain_sidecar, drain_window
+from lameduck.manifests.dockerfile import Stage
 from lameduck.manifests.hooks import Hook, HookKind, hook_of
+from lameduck.manifests.images import ImageFacts, reference
 from lameduck.manifests.programs import base, words
 from lameduck.manifests.project import Project
+from lameduck.manifests.unwrap import plainly
 from lameduck.manifests.workloads import Container, Workload
 
 DEFECT = Defect(
@@ -93,7 +107,7 @@ def lint(project: Project) -> Iterator[Finding]:
         hook = hook_of(container)
         if hook.kind is not HookKind.EXEC or not hook.argv or hook.broken:
             continue
-        missing, certain = _missing(project, container, hook.argv[0])
+        missing, certain = _missing(project, container, hook.argv)
         place = hook.node["command"].span
         if missing:
             message = (
@@ -106,11 +120,13 @@ def lint(project: Project) -> Iterator[Finding]:
             yield finding(DEFECT, message, place, Confidence.POSSIBLE, severity=Severity.INFO)
 
 
-def _missing(project: Project, container: Container, program: str) -> tuple[str, Confidence]:
+def _missing(project: Project, container: Container, argv: tuple[str, ...]) -> tuple[str, Confidence]:
     """Why a program is not in the image, and how sure that is; "" when it is there or unknown."""
-    known, name = image_facts(project, container), base(program)
+    known, name = image_facts(project, container), base(argv[0])
     built = project.program_of(container)
     stage = built.launch.stage if built else None
+    if plainly(argv)[0].endswith("lameduck-pod"):
+        return _no_python(known, stage)
     if stage is not None and any(copy.target.rstrip("/").endswith(("/" + name, "/bin")) for copy in stage.copies):
         return "", Confidence.POSSIBLE
     if known.shell == "" and name in _FROM_BUSYBOX:
@@ -122,8 +138,23 @@ def _missing(project: Project, container: Container, program: str) -> tuple[str,
     return "", Confidence.POSSIBLE
 
 
+def _no_python(known: ImageFacts, stage: Stage | None) -> tuple[str, Confidence]:
+    """Why `lameduck-pod` cannot run there. One that may have been installed or copied is unknown."""
+    ref = reference(known.name)
+    if not known.known or known.shell not in {"", "ash"} or "python" in ref.repository or "pypy" in ref.repository:
+        return "", Confidence.POSSIBLE
+    while stage is not None:
+        lines = " ".join(one.value for one in stage.instructions if one.name == "RUN")
+        if any(copy.origin for copy in stage.copies) or any(word in lines for word in ("python", "pip", "uv ", "apk")):
+            return "", Confidence.POSSIBLE
+        stage = stage.parent
+    return f"{known.name} has no Python", Confidence.CERTAIN if known.shell == "" else Confidence.LIKELY
+
+
 def _fix(project: Project, workload: Workload, container: Container, hook: Hook) -> Fix | None:
     seconds = hook.delay or hook.meant
+    if plainly(hook.argv)[0].endswith("lameduck-pod"):
+        return without_sleep(project, workload, container) or _sidecar(project, workload, container)
     if not seconds:
         return without_sleep(project, workload, container)
     return without_sleep(project, workload, container) or tried(
@@ -133,3 +164,11 @@ def _fix(project: Project, workload: Workload, container: Container, hook: Hook)
             (container.node.text, replace_hook(project, workload, container, seconds)),
         )
     )
+
+
+def _sidecar(project: Project, workload: Workload, container: Container) -> Fix | None:
+    """The same drain, in a container of its own; None where the cluster has no native sidecars."""
+    if not supports(project, 1, 29):
+        return None
+    ports = sorted({number for _, number in container.ports if number is not None})
+    return drain_sidecar(container.name, ports, workload.grace or 30)

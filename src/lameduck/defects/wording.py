@@ -23,6 +23,11 @@ def swallowed(problem: Problem) -> str:
     """LD401's sentence."""
     shell, name, signal = problem.shell or "the shell", server_name(problem), problem.signal
     ending = problem.ending
+    if problem.init:
+        return (
+            f"{problem.init} passes SIG{signal} to {shell} alone, which does not end of it while {name} runs: {name} "
+            f"never hears of it and is killed at the end of the grace"
+        )
     if problem.note:
         return f"{shell} is PID 1: {problem.note}, and {name} never hears of it and is killed"
     if ending is not None and ending.way is Way.WAIT:

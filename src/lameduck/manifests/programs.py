@@ -40,6 +40,8 @@ class Wrapper:
     """Words between the options and the inner command."""
     seconds: float = 0
     init: bool = False
+    heir: bool = False
+    """Whether an init tells what its command leaves to stop, and waits for it."""
     evidence: str = ""
 
 
@@ -50,6 +52,15 @@ WRAPPERS: dict[str, Wrapper] = {
     "docker-init": Wrapper(Does.FORWARDS, words("-p -e"), init=True, evidence=_INIT),
     "dumb-init": Wrapper(Does.FORWARDS, words("-r --rewrite"), init=True, evidence=_INIT),
     "catatonit": Wrapper(Does.FORWARDS, init=True, evidence=_INIT),
+    "lameduck-pod": Wrapper(  # behind `run`
+        Does.FORWARDS,
+        words("--stop-signal --forward --delay --ready-file --ready-port --port --least --quiet --stuck --hold --most")
+        | words("--balancer --kubelet --ignore --grace --reserve --margin --pre-stop --leftovers --exit-code-map")
+        | words("--token --without --journal"),
+        init=True,
+        heir=True,
+        evidence="lameduck-pod: forwards, and what a shell that dies of the signal leaves is told and waited for",
+    ),
     "env": Wrapper(Does.REPLACES, words("-u -C --unset --chdir")),
     "nice": Wrapper(Does.REPLACES, words("-n --adjustment")),
     "ionice": Wrapper(Does.REPLACES, words("-c -n -p --class --classdata")),

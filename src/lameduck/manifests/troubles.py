@@ -27,6 +27,8 @@ class Setting:
     init: str
     signal: str
     in_code: bool
+    heir: bool = False
+    """Whether the init tells what its command leaves to stop, and waits for it."""
 
     def problem(self, trouble: Trouble, ending: Ending, place: tuple[int, int], trap: Trap | None = None) -> Problem:
         """A trouble of an ending, at a place of the script."""
@@ -47,6 +49,50 @@ class Setting:
         )
 
 
+def dies_of(signal: str, shell: str) -> bool:
+    """Whether a shell that is not PID 1, has no trap and waits for a child in the foreground ends of a signal. Measured
+    for TERM, USR1, QUIT, INT and WINCH: QUIT ends dash alone, INT is kept until the child ends, WINCH is nothing."""
+    return signal not in {"INT", "WINCH", "QUIT"} or (signal == "QUIT" and shell == "dash")
+
+
+def mended(problem: Problem, setting: Setting) -> bool:
+    """Whether a PID 1 that is its command's heir makes a trouble none: the shell ends, and the server that it leaves is
+    told and waited for. Measured with each script of ``tests/manifests/test_pid1_table.py``."""
+    ending, trap = problem.ending, problem.trap
+    if not setting.heir or ending is None:
+        return False
+    match problem.trouble:
+        case Trouble.SWALLOWED | Trouble.INIT_SHELL | Trouble.PIPE | Trouble.TAIL | Trouble.WRAPPER:
+            taken = any(setting.signal in one.taken(setting.shell) for one in ending.traps)
+            return dies_of(setting.signal, setting.shell) and not taken
+        case Trouble.INTERRUPTED:
+            return True
+        case Trouble.OTHER_SIGNAL:  # a trap of this signal that sends another; else the shell knows no trap for it
+            return setting.signal not in (trap.taken(setting.shell) if trap else ()) and dies_of(
+                setting.signal, setting.shell
+            )
+        case Trouble.NOT_FORWARDED:
+            return _ends(ending, trap, setting)
+    return False
+
+
+def _ends(ending: Ending, trap: Trap | None, setting: Setting) -> bool:
+    """Whether a shell that waits, and whose trap does not reach the server, ends all the same; also where that is
+    unknown, since then nobody is blamed."""
+    if trap is None or setting.signal not in trap.taken(setting.shell):
+        return ending.child or dies_of(setting.signal, setting.shell)
+    handler = trap.handler
+    if handler.exits or handler.opaque:
+        return True
+    if handler.forwards and not (handler.prefixed and setting.shell == "dash"):
+        return True  # what it does reach ends, and with it the wait
+    return not (handler.waits or _waits_again(ending))
+
+
+def _swallowed(setting: Setting) -> Trouble:
+    return Trouble.INIT_SHELL if setting.init and dies_of(setting.signal, setting.shell) else Trouble.SWALLOWED
+
+
 def troubles(ending: Ending, setting: Setting, sent: str | None) -> tuple[list[Problem], str | None]:
     """The troubles of one point where a server runs, and the signal that reaches it (None when that is unknown)."""
     here, shell = (ending.start, ending.end), setting.shell
@@ -55,10 +101,9 @@ def troubles(ending: Ending, setting: Setting, sent: str | None) -> tuple[list[P
         return [setting.problem(Trouble.IGNORED, ending, (trap.start, trap.end), trap)], sent
     if ending.way is Way.WAIT:
         return _waiting(ending, trap, setting, sent)
-    swallowed = Trouble.INIT_SHELL if setting.init else Trouble.SWALLOWED
     match ending.way:
         case Way.FOREGROUND:
-            problem = setting.problem(Trouble.TRAP_FOREGROUND if trap else swallowed, ending, here, trap)
+            problem = setting.problem(Trouble.TRAP_FOREGROUND if trap else _swallowed(setting), ending, here, trap)
             leaves = trap is None and shell == "bash" and any("EXIT" in one.signals for one in ending.traps)
             note = f"bash runs its EXIT trap on SIG{setting.signal} and ends at once" if leaves else ""
             found = [replace(problem, note=note)]
@@ -122,8 +167,7 @@ def _deaf(ending: Ending, leaving: Trap | None, setting: Setting) -> Problem:
     others = [one for one in ending.traps if set(one.signals) & set(STOPPING) and one.handler.forwards]
     if others:
         return setting.problem(Trouble.OTHER_SIGNAL, ending, (others[0].start, others[0].end), others[0])
-    swallowed = Trouble.INIT_SHELL if setting.init else Trouble.SWALLOWED
-    problem = setting.problem(swallowed, ending, (ending.start, ending.end))
+    problem = setting.problem(_swallowed(setting), ending, (ending.start, ending.end))
     note = f"{setting.shell} runs its EXIT trap only when it ends, not on SIG{signal}" if leaving else ""
     return replace(problem, note=note)
 

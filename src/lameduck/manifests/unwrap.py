@@ -11,6 +11,7 @@ import shlex
 
 from lameduck.manifests.programs import SHELLS, WRAPPERS, base
 
+_PYTHON = re.compile(r"python[\d.]*\Z")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _RUNNERS = {"uv": "run", "poetry": "run", "pipenv": "run", "bundle": "exec", "chamber": "exec", "doppler": "run"}
 _RUNNER_VALUED = {
@@ -28,9 +29,26 @@ _RUNNER_VALUED = {
 _CONDA_VALUED = {"-n", "--name", "-p", "--prefix", "--cwd"}
 
 
+def plainly(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """``python3 /lameduck-pod.pyz run`` and ``python -m lameduck_pod run`` as ``lameduck-pod run``; else as it is."""
+    words = list(argv)
+    if _PYTHON.match(base(words[0])):
+        words.pop(0)
+        while words and words[0].startswith("-") and words[0] != "-m":
+            words.pop(0)
+        if words[:2] == ["-m", "lameduck_pod"]:
+            return ("lameduck-pod", *words[2:])
+    if words and base(words[0]) == "lameduck-pod.pyz":
+        return ("lameduck-pod", *words[1:])
+    return argv
+
+
 def inner(argv: tuple[str, ...]) -> tuple[str, ...]:
     """The command that a wrapper runs; () when there is none or it cannot be told."""
+    argv = plainly(argv)
     name = base(argv[0])
+    if name == "lameduck-pod":
+        return _plain_options(argv[2:], WRAPPERS[name].valued) if argv[1:2] == ("run",) else ()
     if name in {"su", "runuser"}:
         return _su(argv)
     if name == "script":

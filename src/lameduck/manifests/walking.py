@@ -12,22 +12,24 @@ from dataclasses import replace
 from lameduck.core.finding import Confidence
 from lameduck.manifests import imagefiles
 from lameduck.manifests.chain import Chain, Link, Problem, Trouble
+from lameduck.manifests.durations import duration
 from lameduck.manifests.endings import Ending, Way
 from lameduck.manifests.flow import Flow, follow
 from lameduck.manifests.imagefiles import Found, Read
 from lameduck.manifests.images import UNKNOWN
 from lameduck.manifests.launch import Launch, scalar
 from lameduck.manifests.mounts import find_in
-from lameduck.manifests.programs import LAUNCHERS, SHELLS, SUPERVISORS, WRAPPERS, Does, base, server_of
+from lameduck.manifests.programs import LAUNCHERS, SHELLS, SUPERVISORS, WRAPPERS, Does, Wrapper, base, server_of
 from lameduck.manifests.shell import Script, interpreter_of, parse, parse_code
 from lameduck.manifests.shells import last_command, real_shell, replaces
 from lameduck.manifests.signals import signal_name
 from lameduck.manifests.supervisor import supervised
 from lameduck.manifests.text import Text
-from lameduck.manifests.troubles import Setting, troubles
-from lameduck.manifests.unwrap import inner, script_argument, shell_code
+from lameduck.manifests.troubles import Setting, dies_of, mended, troubles
+from lameduck.manifests.unwrap import inner, plainly, script_argument, shell_code
 
 MAX_LINKS = 16
+LEFT = "dies at once; {init} tells the server then, and waits for it"
 
 
 def chain_of(launch: Launch, read: Read) -> Chain:
@@ -57,6 +59,8 @@ class _Walker:
         self.launch = chain.launch
         self.read = read
         self.init = ""
+        self.heir = False
+        """Whether an init above tells what its command leaves to stop, and waits for it."""
         self.signal: str = chain.launch.stop_signal or "TERM"
         self.sent: str | None = self.signal
         """The signal as the script passes it on."""
@@ -81,6 +85,7 @@ class _Walker:
         if not argv or len(self.chain.links) > MAX_LINKS:
             self.link(" ".join(argv) or "nothing", Does.UNKNOWN)
             return
+        argv = plainly(argv)
         name = base(argv[0])
         if argv[0].startswith("$"):
             self.link(" ".join(argv), Does.UNKNOWN, "set at run time", at)
@@ -154,11 +159,11 @@ class _Walker:
             self.link(" ".join(argv[:2]), Does.FORWARDS, "", at)
             self.run(inside, at)
             return True
-        if wrapper is None:
+        if wrapper is None or (wrapper.heir and argv[1:2] != ("run",)):
             return False
         if wrapper.init:
             self.init = name
-            self.rewrite(argv)
+            self.rewrite(argv[: len(argv) - len(inside)], wrapper)
         does, shell = wrapper.does, self.launch.shell
         if name in {"su", "runuser"} and shell == "ash":
             does = Does.REPLACES  # busybox su has no session to end
@@ -171,6 +176,9 @@ class _Walker:
             "init" if wrapper.init else f"SIGKILL {wrapper.seconds:g} s after the signal" if does is Does.CUTS else ""
         )
         self.link(" ".join(argv[: len(argv) - len(inside)]) or name, does, note, at)
+        if does is Does.SWALLOWS and self.heir and self.signal == "TERM" and name in {"flock", "xargs"}:  # measured
+            self.serve(_innermost(inside), at)
+            return True
         if does in {Does.CUTS, Does.SWALLOWS}:
             self.trouble(Trouble.WRAPPER, at, argv=argv, note=_wrapper_note(name, wrapper.seconds))
             self.serve(_innermost(inside), at, quiet=True)
@@ -178,12 +186,23 @@ class _Walker:
         self.run(inside, at)
         return True
 
-    def rewrite(self, argv: tuple[str, ...]) -> None:
-        """dumb-init --rewrite 15:3 sends QUIT where TERM came."""
+    def rewrite(self, argv: tuple[str, ...], wrapper: Wrapper) -> None:
+        """What an init's own options do: ``dumb-init --rewrite 15:3`` and ``lameduck-pod run --stop-signal QUIT`` send
+        QUIT where TERM came, ``--leftovers 0`` waits for nothing that the command leaves."""
+        self.heir = self.heir or wrapper.heir
         for index, word in enumerate(argv):
-            pair = argv[index + 1] if word in {"-r", "--rewrite"} and index + 1 < len(argv) else word.partition("=")[2]
-            old, _, new = pair.partition(":")
-            if (word.startswith(("-r", "--rewrite"))) and new and signal_name(old) == self.signal:
+            name, _, value = word.partition("=")
+            value = value or (argv[index + 1] if index + 1 < len(argv) else "")
+            old, new = "", ""
+            if not wrapper.heir and word.startswith(("-r", "--rewrite")):
+                old, _, new = value.partition(":")
+            elif wrapper.heir and name == "--forward":
+                old, _, new = value.partition("=")
+            elif wrapper.heir and name == "--stop-signal":
+                old, new = "TERM", value
+            elif wrapper.heir and name == "--leftovers" and duration(value) == 0:
+                self.heir = False
+            if new and signal_name(old) == self.signal:
                 self.signal = self.sent = signal_name(new) or self.signal
 
     def launcher(self, argv: tuple[str, ...], name: str, at: tuple[Text, int, int]) -> None:
@@ -287,8 +306,12 @@ class _Walker:
             f"{label} -c "
             f"{'replaces itself by' if replaced else 'may stay before' if replaced is None else 'stays before'} it"
         )
-        if does is Does.SWALLOWS and self.init:
+        if does is Does.SWALLOWS and self.init and dies_of(self.signal, shell):
             does = Does.DIES
+        if does is Does.DIES and self.heir:
+            self.link(f"{label} -c", Does.FORWARDS, LEFT.format(init=self.init), where)
+            self.serve(_innermost(ending.argv), (script.text, ending.start, ending.end))
+            return
         self.link(f"{label} -c", does, note, where)
         trouble = Trouble.INIT_SHELL if does is Does.DIES else Trouble.SHELL_FORM
         self.trouble(
@@ -321,11 +344,15 @@ class _Walker:
             self.link(label, Does.UNKNOWN, "no server could be found in it")
             return
         place = at or (script.text, script.start, script.end)
-        main = _main(flow.endings)
+        main, left = _main(flow.endings), False
         for ending in flow.endings:
-            found, self.sent = troubles(ending, Setting(script, shell, self.init, self.signal, in_code), self.sent)
+            setting = Setting(script, shell, self.init, self.signal, in_code, self.heir)
+            found, self.sent = troubles(ending, setting, self.sent)
             for problem in found:
-                self.note(problem)
+                if mended(problem, setting):
+                    left = left or ending is main
+                else:
+                    self.note(problem)
         where = (script.text, main.start, main.end)
         bad = [one for one in self.chain.problems if one.ending is main]
         if main.way is Way.EXEC:
@@ -337,7 +364,12 @@ class _Walker:
             does = (Does.DIES if self.init else Does.SWALLOWS) if bad else Does.FORWARDS
             if bad and bad[0].trouble in {Trouble.INTERRUPTED, Trouble.NOT_FORWARDED}:
                 does = Does.DIES
-            self.link(label, does, bad[0].trouble.value if bad else "forwards and waits", place)
+            self.link(
+                label,
+                does,
+                bad[0].trouble.value if bad else LEFT.format(init=self.init) if left else "forwards and waits",
+                place,
+            )
             self.serve(_innermost(main.argv), where)
 
 
