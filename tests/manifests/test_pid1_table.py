@@ -186,7 +186,14 @@ LINES = {
 }
 POD = [str(Path(sys.executable).with_name("lameduck-pod")), "run", "--"]
 STAY = {"trap in the foreground", "ignored", "a trap expanded too early"}
-"""The scripts that not even `lameduck-pod run` helps: their shell stays, and the server is not told."""
+"""Scripts whose shell stays, and whose server is not told."""
+
+
+def stays_below_run(shell: str, name: str) -> bool:
+    """Whether not even `lameduck-pod run` helps a script."""
+    return name in STAY or (shell, name) == ("dash", "kill -SIGTERM")
+
+
 INITS = [name for name in ("tini", "dumb-init", "catatonit") if shutil.which(name)]
 WRAPPED = [name for name in LINES if shutil.which(name)]
 
@@ -197,8 +204,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
     folder, fates = tmp_path_factory.mktemp("pid1"), dict[str, Future[str]]()
     with ThreadPoolExecutor(8) as pool:
 
-        def run(name: str, argv: list[str], script: str = "", signals: int = 1) -> None:
-            fates[name] = pool.submit(fate, argv, folder / str(len(fates)), script=script, signals=signals)
+        def run(name: str, argv: list[str], script: str = "", signals: int = 1, patience: float = 2) -> None:
+            where = folder / str(len(fates))
+            fates[name] = pool.submit(fate, argv, where, script=script, signals=signals, patience=patience)
 
         for shell in SHELLS:
             for name, (body, _) in SCRIPTS.items():
@@ -207,7 +215,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
             for name, code in CODES.items():
                 run(f"{shell} -c: {name}", [*ARGV[shell], "-c", code])
             for name, (body, _) in SCRIPTS.items():
-                run(f"run: {shell}: {name}", [*POD, *ARGV[shell], "start.sh"], body)
+                patience = 2 if stays_below_run(shell, name) else 10
+                run(f"run: {shell}: {name}", [*POD, *ARGV[shell], "start.sh"], body, patience=patience)
             run(
                 f"run: {shell}: QUIT",
                 [*POD[:2], "--stop-signal", "QUIT", *POD[2:], *ARGV[shell], "start.sh"],
@@ -217,7 +226,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
                 run(f"{init}: {shell}", [init, "--", *ARGV[shell], "start.sh"], f"{APP}\necho ended\n")
         for name in WRAPPED:
             run(name, [*LINES[name], sys.executable, "server.py"])
-            run(f"run: {name}", [*POD, *LINES[name], sys.executable, "server.py"])
+            run(f"run: {name}", [*POD, *LINES[name], sys.executable, "server.py"], patience=10)
         yield lambda name: fates[name].result()
 
 
@@ -271,7 +280,7 @@ def _under_run(script: str, shell: str, *options: str) -> Chain:
 def test_what_lint_sees_behind_lameduck_pod_run_is_what_happens(
     shell: str, name: str, measured: Callable[[str], str]
 ) -> None:
-    stays = name in STAY or (shell, name) == ("dash", "kill -SIGTERM")
+    stays = stays_below_run(shell, name)
     assert measured(f"run: {shell}: {name}") == ("ignores" if stays else "drains")
     assert bool(_under_run(SCRIPTS[name][0], shell).problems) == stays
 
