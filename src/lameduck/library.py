@@ -131,7 +131,8 @@ async def prove_async(target: Target, **options: Unpack[Options]) -> Proof:
     unknown = sorted(set(options) - set(Options.__annotations__))
     if unknown:
         raise UsageError(f"lameduck.prove has no option {unknown[0]!r}; it has {', '.join(Options.__annotations__)}")
-    plan = Plan(_traffic(options), _disruption(options.get("disrupt", "rollout"), options.get("rollouts", 3)))
+    pause = ways.rest(_via(options.get("via", "service")), from_seconds(options.get("min_sync", 1.0)))
+    plan = Plan(_traffic(options), _disruption(options.get("disrupt", "rollout"), options.get("rollouts", 3), pause))
     with _folder() as folder:
         spec = _over(_spec(target, options, plan, folder), options, plan)
         spec.check()
@@ -238,7 +239,7 @@ def _via(text: str) -> ways.Via:
         raise UsageError(f"via {error}") from None
 
 
-def _disruption(name: str, times: int) -> DisruptionPlan:
+def _disruption(name: str, times: int, rest: int) -> DisruptionPlan:
     here = [
         Disruption.ROLLOUT,
         Disruption.SCALE,
@@ -251,7 +252,7 @@ def _disruption(name: str, times: int) -> DisruptionPlan:
         raise UsageError(f"disrupt is {', '.join(here)}, not {name!r}")
     if times < 0:
         raise UsageError("rollouts is 0 (a control run) or more")
-    return DisruptionPlan(Disruption(name), times)
+    return DisruptionPlan(Disruption(name), times, rest=rest)
 
 
 def _lanes(names: Sequence[str]) -> tuple[tuple[Lane, float], ...]:

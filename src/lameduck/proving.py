@@ -32,7 +32,7 @@ from lameduck.cluster import (
 )
 from lameduck.core.errors import EnvironmentFault, UsageError
 from lameduck.core.instants import SECOND, to_seconds
-from lameduck.core.plan import Plan
+from lameduck.core.plan import Disruption, Plan
 from lameduck.core.proof import Proof, Stall
 from lameduck.core.recording import Recording, kept_open
 from lameduck.core.run import Run
@@ -368,6 +368,7 @@ class _Proving:
         for number in range(1, plan.disruption.times + 1):
             if state.stopped_early:
                 break
+            await self._rest(number)
             state.phase = f"{plan.disruption.kind.value} {number} of {plan.disruption.times}"
             if await self.cluster.disrupt(number):
                 state.done = number
@@ -377,6 +378,13 @@ class _Proving:
                 raise EnvironmentFault(f"{self.writer.error}; make room, or name another folder with --run-dir")
         state.phase = "tail"
         await self._tail()
+
+    async def _rest(self, number: int) -> None:
+        """Before every disruption of ours but the first, which comes after the baseline."""
+        disruption = self.plan.disruption
+        if number > 1 and disruption.kind is not Disruption.NONE:
+            self.state.phase = f"rest before {disruption.kind.value} {number}"
+            await self._sleep_until(self.clock() + disruption.rest)
 
     async def _baseline(self) -> None:
         """Until the baseline is long enough: the settling second, then max(5 s, 500 requests)."""

@@ -33,6 +33,16 @@ def test_what_is_no_way_is_refused_in_words(text: str) -> None:
         path.parse(text)
 
 
+@pytest.mark.parametrize(
+    ("via", "min_sync", "rest"),
+    [(Via(), 0, 1), (Via(), 10, 10), (Via(Kind.INGRESS), 0, 2), (Via(Kind.SLOW_LB, 120 * SECOND), 5, 1)],
+)
+def test_between_two_disruptions_a_way_is_left_alone_until_its_runner_is_free(
+    via: Via, min_sync: int, rest: int
+) -> None:
+    assert path.rest(via, min_sync * SECOND) == rest * SECOND
+
+
 def went(via: Via, *, only: bool = False) -> dict[int, tuple[str, ...]]:
     """The tables by ms: pod `b` is ready at 10 s (never, if only), the old one, `a`, is deleted 30 ms later."""
     table = path.table(via, SECOND, 0)

@@ -10,6 +10,7 @@ from lameduck.core.exchange import Lane
 from lameduck.core.instants import MILLISECOND, SECOND
 from lameduck.core.plan import RequestShape
 from lameduck.core.proof import Verdict
+from lameduck.core.timeline import Event
 from lameduck.runfile import read
 
 pytestmark = [pytest.mark.rollout, pytest.mark.timeout(90)]
@@ -36,6 +37,10 @@ def test_a_lame_duck_needs_no_pre_stop(tmp_path: Path) -> None:
     assert (proof.verdict, proof.failed, causes(proof)) == (Verdict.PROVEN, 0, set())
     assert proof.terminations == 4
     assert answered(tmp_path) == received(tmp_path) >= proof.requests
+    seen = read(tmp_path / "run").run.observations
+    begun = [each.at for each in seen if each.what is Event.DISRUPTION_REQUESTED]
+    done = [each.at for each in seen if each.what is Event.DISRUPTION_COMPLETED]
+    assert begun[1] - done[0] >= SECOND, "the second rollout found kube-proxy still busy with the first"
 
 
 def test_ignores_the_signal(tmp_path: Path) -> None:

@@ -179,6 +179,7 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
 def disruption_of(arguments: argparse.Namespace) -> DisruptionPlan:
     """What is done to the workload. Raises `UsageError` for what does not fit together."""
     from lameduck.core.instants import from_seconds
+    from lameduck.core.path import rest
     from lameduck.core.plan import Disruption, DisruptionPlan
 
     if arguments.rollouts < 0:
@@ -196,7 +197,8 @@ def disruption_of(arguments: argparse.Namespace) -> DisruptionPlan:
     if command and kind is not Disruption.RELOAD:
         raise UsageError(f"--disrupt-command runs in every pod, as --disrupt reload; it does not go with {name}")
     deadline = from_seconds(600.0 if arguments.deadline is None else arguments.deadline)
-    return DisruptionPlan(kind, arguments.rollouts, deadline, command)
+    pause = rest(way(arguments.via), from_seconds(arguments.min_sync))
+    return DisruptionPlan(kind, arguments.rollouts, deadline, command, pause)
 
 
 def bare_spec(arguments: argparse.Namespace, plan: Plan) -> LocalSpec:

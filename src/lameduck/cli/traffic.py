@@ -32,6 +32,12 @@ def add_traffic_options(parser: argparse.ArgumentParser, *, path: bool = True) -
     add("--seed", type=int, metavar="N", help="of everything that is drawn (default 1)")
     add("--connect-timeout", type=values.duration, metavar="TIME", help="until connected, TLS included (default 5s)")
     add("--timeout", type=values.duration, metavar="TIME", help="from a request's start to its last byte (default 10s)")
+    add(
+        "--connections",
+        type=values.count,
+        metavar="N",
+        help="kept-alive connections in turn (as many as the rate needs)",
+    )
     add("--look", action=argparse.BooleanOptionalAction, help="look at a kept-alive connection before reuse (default)")
     group = parser.add_argument_group("request")
     add = group.add_argument
@@ -88,7 +94,8 @@ def secrets(plan: TrafficPlan) -> dict[str, str]:
 _PLAN = {
     "qps": "rate",
     "ramp_from": "ramp_from",
-    **{name: name for name in ("arrivals", "duration", "lanes", "connect_timeout", "timeout", "look", "seed")},
+    **{name: name for name in ("arrivals", "duration", "lanes", "connect_timeout", "timeout", "connections", "look")},
+    "seed": "seed",
     "served_by_header": "served_by_header",
 }
 """The options that are a field of `TrafficPlan`."""

@@ -102,6 +102,14 @@ def pace(via: Via, min_sync: int) -> int:
     return {Kind.SERVICE: min_sync, Kind.INGRESS: THROTTLE, Kind.SLOW_LB: via.deregistration}[via.kind]
 
 
+def rest(via: Via, min_sync: int) -> int:
+    """How long (ns) to leave a way alone between two disruptions, for each to find its runner free.
+
+    A load balancer outside the cluster has none: it follows every pod by itself.
+    """
+    return max(SECOND, 0 if via.kind is Kind.SLOW_LB else pace(via, min_sync))
+
+
 def step(table: Table, event: Event, now: int) -> tuple[Table, tuple[InForce, ...]]:
     """The table after an event, and what comes into force."""
     if isinstance(table, Targets):

@@ -64,6 +64,8 @@ class TrafficPlan:
     connect_timeout: int = 5 * SECOND
     timeout: int = 10 * SECOND
     """From the actual start to the last byte."""
+    connections: int = 0
+    """Kept-alive connections in turn, of all workers together, more only where none is idle; 0: as the rate needs."""
     look: bool = True
     """Look at a kept-alive socket before reusing it, as good clients do."""
     served_by_header: str = "x-served-by"
@@ -109,6 +111,9 @@ class DisruptionPlan:
     deadline: int = 600 * SECOND
     command: str = ""
     """What a shell runs for `Disruption.COMMAND`."""
+    rest: int = 1 * SECOND
+    """Load alone between two of them, so that each finds the ways at rest as one that comes alone would: what the one
+    before left to a node's next sync would else carry this one's removals along, far sooner than they really come."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,8 @@ class Engine:
         self._tuned = 0
         share = sum(share for lane, share in plan.lanes if lane is Lane.REUSE) / sum(share for _, share in plan.lanes)
         self._reuse_rate = plan.rate * share / part[1]
-        self._pool: Pool[Connection] = Pool(right_size(self._reuse_rate, 0))
+        self._wanted = -(-plan.connections // part[1])
+        self._pool: Pool[Connection] = Pool(self._wanted or right_size(self._reuse_rate, 0))
 
     async def run(self, *, bounded: bool = True, started: int | None = None) -> None:
         """Send by the plan until `stop` is called or, if bounded, its duration is over; wait for what is in flight.
@@ -217,7 +218,7 @@ class Engine:
             self._time_out(now)
         if now - self._tuned >= TUNING:
             self._tuned = now
-            self._pool.size = right_size(self._reuse_rate, self._service_time())
+            self._pool.size = self._wanted or right_size(self._reuse_rate, self._service_time())
             for connection in self._pool.spare():
                 connection.close()
                 self._pool.remove(connection)
