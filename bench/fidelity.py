@@ -1,17 +1,17 @@
 """Holds the local cluster against a real one: every row of the truth table that it can run, in one page.
 
-Run: .venv/bin/python bench/fidelity.py [ROW…] [--page docs/fidelity.md] [--seed N]
+Run: .venv/bin/python bench/fidelity.py [ROW…] [--keep FILE [--within S]] [--page docs/fidelity.md] [--seed N]
 
-Each row is some rollouts (3) under 500 requests/s on one lane. It holds the lock /tmp/lameduck-cpu.lock (everybody who
-measures on this machine takes it) for itself, a few rows at a time. With --page the page is written when all is done.
-Exit 1 if a row differs.
+Each row is some rollouts (3) under 500 requests/s on one lane, half a minute: nothing else may work on the machine.
+With --keep rows that the file has are not measured again, and with --within no row is begun after so many seconds: call
+it again for the rest. With --page the page is written of the rows that there are. Exit 1 if a row differs.
 """
 
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
+import math
 import os
 import platform
 import subprocess
@@ -26,8 +26,6 @@ sys.path.insert(0, str(ROOT))
 from tests.fidelity.compare import UNDECIDED, Measured, differences, truth  # noqa: E402
 from tests.fidelity.setups import SETUPS, run  # noqa: E402
 
-LOCK = Path("/tmp/lameduck-cpu.lock")
-LONGEST_HOLD = 250.0
 TRIES = 3
 RULES = """\
 Every workload of the [truth table](../tests/data/truth/README.md), measured on a real Kubernetes 1.34.4 in three
@@ -37,19 +35,16 @@ never came must not come at all; exit codes must be the same, and the medians of
 *Unreachable*, a real node's word for a dead address that its neighbour table has lost, counts as *timeout at connect*.
 Rows in italics assert no number: what they show is rare."""
 START_ALONE = "a pod that is no part of a chain becomes ready at any phase of the kubelet's relist; there were three"
-MADE_IT = (
-    "too many removals still made kube-proxy's next sync, which hangs on some ten milliseconds; one seed, few rollouts"
-)
 KNOWN = {
-    **dict.fromkeys(("b/new", "bs/new", "c/new", "f/new"), MADE_IT),
-    "adp/new": "its sidecar takes a probe's connection for a client's unless the prober closes first, and the kubelet, "
-    "quicker than a holder here, probably did so more often: then it found quiet sooner",
+    "adp/new": "its sidecar takes a probe's connection for a client's unless the prober closes first, a race of "
+    "microseconds that the kubelet wins about every second time (measured: 1.6 to 5.5 s, then 1.6 to 4.5 s) and a "
+    "holder here hardly ever",
     "aq/new": "its hook ends 1 s after the last connection, and that comes 0.05 or 1 s after the deletion: the median "
-    "lies in one group or in the other",
+    "lies in one group or in the other (measured again on the real cluster: 1366 ms, from 1114 to 2094)",
     "i/keep": START_ALONE,
     "i/new": START_ALONE,
-    "i0/new": f"{START_ALONE}; two of these, younger than 4 s, got their stop signal 1.3 s late on the real cluster",
-    "c/keep": "the engine holds 38 kept-alive connections, the client that measured held 25: more are dialled anew",
+    "i0/new": f"{START_ALONE}. Two of these, younger than 4 s, really got their stop signal 1.3 s late and "
+    "lost 75 and 97; the one that got it at once lost 531, since it was replaced before kube-proxy's next sync",
     "d/keep": "its nine real starts lay at two phases of the relist, 0.44 and 0.88 s",
 }
 """What is known of rows that differ."""
@@ -63,45 +58,6 @@ def rows_to_run(asked: list[str]) -> list[str]:
     if unknown:
         raise SystemExit(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     return asked or known
-
-
-class Alone:
-    """The lock of this machine, held for some rows at a time."""
-
-    def __init__(self, patience: float | None) -> None:
-        self._file = LOCK.open("w")
-        self._patience = patience
-        self._since = 0.0
-        self.exclusive = False
-
-    def hold(self) -> None:
-        """Have it; give others their turn when it was held for long."""
-        if self.exclusive and time.monotonic() - self._since < LONGEST_HOLD:
-            return
-        self.release()
-        if self._patience is None:
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-            self.exclusive = True
-        else:
-            self.exclusive = self._try(self._patience)
-        self._since = time.monotonic()
-
-    def release(self) -> None:
-        """Let others work."""
-        fcntl.flock(self._file, fcntl.LOCK_UN)
-        self.exclusive = False
-
-    def _try(self, patience: float) -> bool:
-        end = time.monotonic() + patience
-        while time.monotonic() < end:
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(0.05)
-            else:
-                return True
-        fcntl.flock(self._file, fcntl.LOCK_SH)
-        return False
 
 
 def measured(row: str, seed: int, rollouts: int) -> Measured:
@@ -121,19 +77,21 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rollouts", type=int, default=3)
     parser.add_argument("--keep", type=Path, help="a file that keeps what was measured, and spares it the next time")
-    parser.add_argument("--patience", type=float, metavar="S", help="wait so long for the lock, then run beside others")
+    parser.add_argument(
+        "--within", type=float, metavar="S", default=math.inf, help="begin no row after so many seconds"
+    )
     arguments = parser.parse_args()
     real = truth()
     kept = json.loads(arguments.keep.read_text()) if arguments.keep and arguments.keep.exists() else {}
     done: dict[str, Measured] = {}
-    crowded, lock = 0, Alone(arguments.patience)
+    began = time.monotonic()
     for row in rows_to_run(arguments.row):
         if row in kept:
             done[row] = Measured(**kept[row])
-        else:
-            lock.hold()
-            crowded += not lock.exclusive
+        elif time.monotonic() - began < arguments.within:
             done[row] = measured(row, arguments.seed, arguments.rollouts)
+        else:
+            continue
         if arguments.keep:
             kept[row] = as_json(done[row])
             arguments.keep.write_text(json.dumps(kept))
@@ -144,7 +102,7 @@ def main() -> int:
     differing = [row for row, here in done.items() if list(differences(row, real[row], here))]
     if arguments.page:
         arguments.page.write_text(page(real, done, arguments.seed), "utf-8")
-    print(f"{len(done) - len(differing)} of {len(done)} rows agree; {crowded} were run beside other work")
+    print(f"{len(done) - len(differing)} of {len(done)} rows agree")
     return 1 if differing else 0
 
 

@@ -70,7 +70,7 @@ def test_kube_proxy_takes_the_old_pod_out_a_second_after_the_new_ones_sync() -> 
 
 
 def test_an_ingress_waits_out_its_throttle() -> None:
-    assert went(Via(Kind.INGRESS)) == {12: ("a",), 10_012: ("a", "b"), 12_022: ("b",)}
+    assert went(Via(Kind.INGRESS)) == {27: ("a",), 10_027: ("a", "b"), 12_052: ("b",)}
 
 
 def test_a_slow_load_balancer_takes_a_pod_in_at_once_and_out_after_its_deregistration() -> None:
@@ -79,7 +79,17 @@ def test_a_slow_load_balancer_takes_a_pod_in_at_once_and_out_after_its_deregistr
 
 def test_only_kube_proxy_goes_on_with_terminating_endpoints_where_none_is_ready() -> None:
     assert went(Via(), only=True)[10_067] == ("a",)
-    assert went(Via(Kind.INGRESS), only=True)[10_042] == ()
+    assert went(Via(Kind.INGRESS), only=True)[10_057] == ()
+
+
+@pytest.mark.parametrize(("via", "starts_a_sync"), [(Via(), True), (Via(Kind.INGRESS), False)])
+def test_an_address_that_is_not_ready_starts_a_sync_of_kube_proxy_but_changes_no_ingress(
+    via: Via, starts_a_sync: bool
+) -> None:
+    table, _ = path.step(path.table(via, SECOND, 0), Published(conditions("a", ready=True, terminating=False)), 0)
+    table, _ = path.step(table, Tick(), 20 * SECOND)
+    table, _ = path.step(table, Published(conditions("b", ready=False, terminating=False)), 20 * SECOND)
+    assert (path.due(table) is not None) == starts_a_sync
 
 
 def test_a_report_says_which_way_the_traffic_went_unless_it_is_the_usual_one() -> None:

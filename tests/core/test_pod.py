@@ -521,13 +521,13 @@ def test_no_order_of_events_breaks_a_pod_and_gone_is_said_at_most_once(events: l
         assert node.pod.phase is Phase.GONE
 
 
-@pytest.mark.parametrize(("started", "noticed"), [(520, 1_000), (1_000, 1_000), (1_001, 2_000), (2_300, 3_000)])
+@pytest.mark.parametrize(("started", "noticed"), [(520, 1_008), (1_008, 1_008), (1_009, 2_016), (2_300, 3_024)])
 @pytest.mark.parametrize("probe", [ProbeSpec(), None])
 def test_a_container_is_noticed_at_the_kubelets_next_relist_with_a_readiness_probe_and_without(
     started: int, noticed: int, probe: ProbeSpec | None
 ) -> None:
     """Measured: ready 0.45 s after the start (0.52 s) in a chain of pods, at any phase for a pod on its own."""
-    delays = Delays(start=started * MS, probe_phase=10 * MS, status=9 * SECOND, relist=-7 * SECOND)
+    delays = Delays(start=started * MS, probe_phase=10 * MS, status=9 * SECOND, relist=-7 * podspec.RELIST)
     pod = Pod("p", podspec.PodSpec((ContainerSpec(readiness=probe),)), delays)
     pod, _ = step(pod, Created(), 0)
     pod, _ = step(pod, Tick(), started * MS)

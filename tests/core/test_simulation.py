@@ -64,7 +64,7 @@ def test_a_pre_stop_that_outlasts_the_lag_misses_nothing() -> None:
 
 def test_each_way_has_a_lag_of_its_own() -> None:
     ways = [Via(), Via(Kind.INGRESS), Via(Kind.SLOW_LB, 120 * SECOND)]
-    rollout = rolled(sleep=2, ways=ways)
+    rollout = rolled(sleep=3, ways=ways)
     worst = {str(via): max(ending.lag(str(via)) for ending in rollout.endings) for via in ways}
     assert worst["service"] < 1.1 * SECOND < worst["ingress"] < 2.1 * SECOND
     assert worst["slow-lb:120"] == 120 * SECOND

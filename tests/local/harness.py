@@ -17,7 +17,12 @@ from lameduck.local.spec import LocalSpec, Timings
 
 SERVER = str(Path(__file__).parent / "servers" / "server.py")
 BRISK = Timings(
-    relist=False, start=(1, 1, 1), probe_phase=(30, 50, 80), exit_to_gone=(200, 210, 220), controller=(1, 2, 3)
+    relist=False,
+    status=(900, 950, 1000),
+    start=(1, 1, 1),
+    probe_phase=(30, 50, 80),
+    exit_to_gone=(200, 210, 220),
+    controller=(1, 2, 3),
 )
 
 MODES = ("sandbox", "host", "emulated")

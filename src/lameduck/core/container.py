@@ -39,8 +39,6 @@ from lameduck.core.timeline import Milestone
 
 MINIMUM_GRACE = 2 * SECOND
 """The kubelet's ``minimumGracePeriodInSeconds``: so long has a container between stop signal and SIGKILL, always."""
-RELIST = 1 * SECOND
-"""The period of the kubelet's pod lifecycle event generator (``genericPlegRelistPeriod``)."""
 CRASH_BACKOFF = 10 * SECOND
 LONGEST_BACKOFF = 300 * SECOND
 
@@ -250,8 +248,7 @@ def _awake(one: Container, now: int) -> Step:
 
 def _unnoticed(one: Container, now: int) -> int:
     """How long (ns) until the kubelet first probes it."""
-    relist = one.delays.relist
-    return one.delays.probe_phase + (0 if relist is None else (relist - now) % RELIST)
+    return one.delays.probe_phase + one.delays.unnoticed(now)
 
 
 def _up(one: Container, now: int) -> Container:

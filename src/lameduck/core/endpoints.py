@@ -108,14 +108,24 @@ def due(node: Node) -> int | None:
 
 
 def step(node: Node, event: Event, now: int) -> tuple[Node, tuple[InForce, ...]]:
-    """What the node knows and does after an event. A change of the slice that changes nothing starts no sync."""
+    """What the node knows and does after an event. A change of the slice that changes nothing starts no sync.
+
+    For kube-proxy a new address is a change though it is not ready (``EndpointSliceUpdate``), so that the sync it
+    starts may begin before it is; Traefik compares the configurations that come of it (``provider.go``, ``confHash``).
+    """
     node, effects = _run(node, now)
     known = _apply(node.endpoints, event)
+    if _heeded(node, known) != _heeded(node, node.endpoints):
+        node = replace(node, dirty=now if node.dirty is None else node.dirty)
     if known != node.endpoints:
-        node = replace(node, endpoints=known, dirty=now if node.dirty is None else node.dirty)
+        node = replace(node, endpoints=known)
         node, more = _run(node, now)
         effects += more
     return node, effects
+
+
+def _heeded(node: Node, known: tuple[Endpoint, ...]) -> tuple[Endpoint, ...] | tuple[str, ...]:
+    return known if node.last_resort else usable(known, last_resort=False)
 
 
 def _apply(endpoints: tuple[Endpoint, ...], event: Event) -> tuple[Endpoint, ...]:

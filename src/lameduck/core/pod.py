@@ -231,7 +231,7 @@ def _moved(pod: Pod, before: Container, change: life.Step, now: int) -> Step:
     if after.phase is not Phase.RUNNING:
         pod = _drop(replace(pod, listening=False), Due.STATUS)
     elif after.started and not before.started and not pod.addressed and not _planned(pod, Due.STATUS):
-        pod = _plan(pod, now + pod.delays.status, Due.STATUS)
+        pod = _plan(pod, now + pod.delays.unnoticed(now) + pod.delays.status, Due.STATUS)
     return pod, effects
 
 
