@@ -30,6 +30,8 @@ class Hook:
     command: tuple[str, ...] = ()
     path: str = ""
     port: int = 0
+    scheme: str = ""
+    """``https``, or "" for plain HTTP."""
 
     def __str__(self) -> str:
         match self.kind:

@@ -17,6 +17,7 @@ class ProbeSpec:
     """What to ask and how: an HTTP path, a command, or neither for a plain TCP connect. Durations in nanoseconds."""
 
     path: str = ""
+    """With the scheme ``grpc`` the service that its health is asked about."""
     port: int = 0
     """0: the one that the Service targets."""
     command: tuple[str, ...] = ()
@@ -27,6 +28,8 @@ class ProbeSpec:
     initial_delay: int = 0
     success_threshold: int = 1
     failure_threshold: int = 3
+    scheme: str = ""
+    """``https`` (no certificate is verified) or ``grpc``; "" for plain HTTP or TCP."""
 
 
 @dataclass(frozen=True, slots=True)

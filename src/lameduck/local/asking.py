@@ -1,8 +1,9 @@
 """A question over the pod's network: a readiness probe or an httpGet hook, without ever waiting in place.
 
-Laws (kubelet ``probe/http``, ``probe/tcp``, ``lifecycle/handlers.go``): a TCP probe succeeds when the connection does;
-an HTTP probe when the status is 200 to 399, read to the end of the answer; an httpGet hook whenever there is an answer
-at all, 404 included, and has no time-out but the grace period.
+Laws (kubelet ``probe/http``, ``probe/tcp``, ``probe/grpc``, ``lifecycle/handlers.go``): a TCP probe succeeds when the
+connection does; an HTTP probe when the status is 200 to 399, read to the end of the answer; over HTTPS no certificate
+is verified; a gRPC probe when the health service says SERVING; an httpGet hook whenever there is an answer at all, 404
+included, and has no time-out but the grace period.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ import errno
 import os
 import select
 import socket
+import ssl
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from lameduck.local import health
 
 _ENOUGH = 10 << 10
 """The kubelet reads no more of a probe's answer."""
@@ -30,6 +34,8 @@ class Question(NamedTuple):
     agent: str = "kube-probe/1.34"
     any_status: bool = False
     headers: Sequence[tuple[str, str]] = ()
+    scheme: str = ""
+    """``https``; ``grpc`` asks the health service about `path`; else plain HTTP."""
 
 
 class Asking:
@@ -42,18 +48,21 @@ class Asking:
         self.socket = socket.socket()
         self.socket.setblocking(False)
         self._answer = b""
+        self._shaking = question.scheme == "https"
+        self._not_yet: tuple[type[OSError], ...] = (BlockingIOError,)
         self._refused = self.socket.connect_ex((question.address, question.port))
 
     def poll(self) -> tuple[bool, str] | None:
         """(ok, why not) once it is decided, else None."""
         try:
             return self._advance()
-        except BlockingIOError:
+        except self._not_yet:
             if self.deadline and time.monotonic_ns() >= self.deadline:
                 return False, f"{self._what()}: no answer within {self.question.timeout / 1e9:g} s"
             return None
         except OSError as error:
-            return False, f"{self._what()}: {os.strerror(error.errno or 0).lower()}"
+            reason = getattr(error, "reason", "") or os.strerror(error.errno or 0)  # TLS has numbers of its own
+            return False, f"{self._what()}: {reason.replace('_', ' ').lower()}"
 
     def close(self) -> None:
         """Give its socket back."""
@@ -61,6 +70,8 @@ class Asking:
 
     def _what(self) -> str:
         asked = self.question
+        if asked.scheme == "grpc":
+            return f"the gRPC health check{f' of {asked.path}' if asked.path else ''} on port {asked.port}"
         return f"GET {asked.path} on port {asked.port}" if asked.path else f"connecting to port {asked.port}"
 
     def _advance(self) -> tuple[bool, str] | None:
@@ -69,15 +80,34 @@ class Asking:
                 raise OSError(self._refused, "")
             if not self._connected():
                 raise BlockingIOError
-            if not self.question.path:
+            if not self.question.path and not self.question.scheme:
                 return True, ""
-            self.socket.send(self._request())
             self.events = select.POLLIN
+            if self._shaking:
+                self._encrypt()
+            else:
+                self.socket.send(self._request())
+        if self._shaking:
+            self.socket.do_handshake()  # type: ignore[attr-defined]
+            self._shaking = False
+            self.socket.send(self._request())
         while True:
             data = self.socket.recv(1 << 16)
             self._answer += data
-            if not data or len(self._answer) > _ENOUGH or self._complete():
+            if self.question.scheme == "grpc":
+                said = health.judged(self._answer, closed=not data or len(self._answer) > _ENOUGH)
+                if said is not None:
+                    return said[0], said[1] and f"{self._what()}: {said[1]}"
+            elif not data or len(self._answer) > _ENOUGH or self._complete():
                 return self._judge()
+
+    def _encrypt(self) -> None:
+        """TLS on the connected socket, its handshake not begun."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        self._not_yet = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+        self.socket = context.wrap_socket(self.socket, do_handshake_on_connect=False)
 
     def _connected(self) -> bool:
         failure = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -91,6 +121,8 @@ class Asking:
 
     def _request(self) -> bytes:
         asked = self.question
+        if asked.scheme == "grpc":
+            return health.request(f"{asked.address}:{asked.port}", asked.path, asked.agent)
         own = {"Host": f"{asked.address}:{asked.port}", "User-Agent": asked.agent, "Accept": "*/*"}
         headers = {**own, **dict(asked.headers), "Connection": "close"}
         lines = [f"GET {asked.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]

@@ -327,7 +327,8 @@ class LocalCluster:
         server = template.server
         hook, probe = server.pre_stop, server.readiness
         command = spec.process(spec.serving).command
-        said = f"httpGet {probe.path}" if probe and probe.path else "exec" if probe and probe.command else "tcpSocket"
+        kind = "grpc" if probe and probe.scheme == "grpc" else "httpGet" if probe and probe.path else ""
+        said = f"{kind} {probe.path}".strip() if probe and kind else "exec" if probe and probe.command else "tcpSocket"
         return ClusterFacts(
             kind="local",
             name=spec.name if spec.containers else spoken(command),

@@ -193,11 +193,15 @@ class KubeletPod:
             case life.Ask(spec, which, name) if spec.command:
                 self._exec(name, which, spec.command, spec.timeout)
             case life.Ask(spec, which, name):
-                self._ask(name, which, spec.path, spec.port, timeout=spec.timeout, headers=spec.headers)
+                self._ask(
+                    name, which, spec.path, spec.port, timeout=spec.timeout, headers=spec.headers, scheme=spec.scheme
+                )
             case life.RunHook(hook, which, name) if hook.kind is life.HookKind.EXEC:
                 self._exec(name, which, hook.command)
             case life.RunHook(hook, which, name):
-                self._ask(name, which, hook.path, hook.port, agent="kube-lifecycle/1.34", any_status=True)
+                self._ask(
+                    name, which, hook.path, hook.port, agent="kube-lifecycle/1.34", any_status=True, scheme=hook.scheme
+                )
             case life.Signal(number, name):
                 tell("watch", every=WATCH_CLOSELY)
                 tell("signal", container=name, signal=number, serving=name == self.pod.spec.serving)

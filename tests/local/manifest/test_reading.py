@@ -220,6 +220,23 @@ spec: {maxUnavailable: 25%, selector: {matchLabels: {app: web}}}
     assert spec.budget == Budget("keep", None, "25%")
 
 
+@pytest.mark.parametrize(
+    ("probe", "path", "scheme"),
+    [
+        ("{httpGet: {port: 8080, path: ready}}", "/ready", ""),
+        ("{httpGet: {port: 8080, scheme: HTTPS}}", "/", "https"),
+        ("{grpc: {port: 8080, service: shop}}", "shop", "grpc"),
+        ("{grpc: {port: 8080}}", "", "grpc"),
+        ("{tcpSocket: {port: 8080}}", "", ""),
+    ],
+)
+def test_a_probe_asks_in_its_own_language(tmp_path: Path, probe: str, path: str, scheme: str) -> None:
+    text = deployment(containers=CONTAINER + f"          readinessProbe: {probe}\n") + service()
+    spec = read(tmp_path, text).containers[0].readiness
+    assert spec is not None
+    assert (spec.path, spec.scheme) == (path, scheme)
+
+
 def test_what_nobody_follows_is_listed(tmp_path: Path) -> None:
     more = """\
           resources: {limits: {memory: 1Gi}}
@@ -233,7 +250,6 @@ def test_what_nobody_follows_is_listed(tmp_path: Path) -> None:
     )
     text = deployment(pod=pod, containers=CONTAINER + more) + service(spec="sessionAffinity: ClientIP") + job
     ignored = read(tmp_path, text).ignored
-    assert "web: a gRPC probe is only a connection here" in ignored
     assert (
         "ignored of Deployment web: affinity, dnsPolicy, web.resources, web.securityContext, "
         "web.readinessProbe.terminationGracePeriodSeconds, web.lifecycle.stopSignal"

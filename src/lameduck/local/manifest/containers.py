@@ -39,7 +39,8 @@ class Reading:
         if not node or node.is_null:
             return None
         return ProbeSpec(
-            path=self._path(node["httpGet"]),
+            path=node["grpc"]["service"].string or "" if node["grpc"] else _path(node["httpGet"]),
+            scheme="grpc" if node["grpc"] else _scheme(node["httpGet"]),
             port=self._probe_port(node),
             command=node["exec"]["command"].strings or (),
             headers=tuple(
@@ -62,8 +63,8 @@ class Reading:
         if node["exec"]:
             return Hook(HookKind.EXEC, command=node["exec"]["command"].strings or ())
         if node["httpGet"]:
-            path = self._path(node["httpGet"]) or "/"
-            return Hook(HookKind.HTTP, path=path, port=self._port(node["httpGet"]))
+            asked = node["httpGet"]
+            return Hook(HookKind.HTTP, path=_path(asked), port=self._port(asked), scheme=_scheme(asked))
         self.say(f"{self.container.name}'s {kind}: the API server would refuse it, or it does nothing")
         return None
 
@@ -75,18 +76,7 @@ class Reading:
             raise UsageError(f"{place(value)}: {key} is a whole number, not {value.string or 'this'}")
         return value.integer
 
-    def _path(self, node: Node) -> str:
-        if not node:
-            return ""
-        if (node["scheme"].string or "HTTP") != "HTTP":
-            self.say(f"{self.container.name}: an HTTPS request of the kubelet's is only a connection here")
-            return ""
-        path = node["path"].string or "/"
-        return path if path.startswith("/") else f"/{path}"
-
     def _probe_port(self, node: Node) -> int:
-        if node["grpc"]:
-            self.say(f"{self.container.name}: a gRPC probe is only a connection here")
         for kind in ("httpGet", "tcpSocket", "grpc"):
             if node[kind]:
                 return self._port(node[kind])
@@ -102,6 +92,16 @@ class Reading:
         if number is None:
             raise UsageError(f"{place(wanted)}: container {self.container.name} has no port named {text!r}")
         return 0 if number == self.target else number
+
+
+def _path(node: Node) -> str:
+    """What an httpGet asks for, "" without one."""
+    path = node["path"].string or "/" if node else ""
+    return path if not path or path.startswith("/") else f"/{path}"
+
+
+def _scheme(node: Node) -> str:
+    return "https" if node["scheme"].string == "HTTPS" else ""
 
 
 def variables(
