@@ -41,7 +41,8 @@ def keep(request: pytest.FixtureRequest) -> Callable[..., None]:
         sys.stdout.write(f"{name}: {outcome.verdict} {outcome.proof['sentence']}\n{outcome.counts}\n")
         if folder:
             Path(folder).mkdir(parents=True, exist_ok=True)
-            entry = {"name": name, "what": what, "at": time.time(), "code": outcome.code, **more}
+            entry = {"name": name, "what": what, "at": time.time(), "code": outcome.code}
+            entry |= {"load": os.getloadavg()[0], **more}
             proof = {key: value for key, value in outcome.proof.items() if key != "run"}
             (Path(folder) / f"{name}.json").write_text(json.dumps({**entry, "proof": proof}, indent=1))
 
