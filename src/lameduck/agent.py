@@ -36,7 +36,7 @@ from lameduck.runfile import RunWriter, plan_as_json, plan_from_json
 PIECE = 1 << 18
 LONGEST_REQUEST = 64 << 20
 FIRST_WORD = 120 * SECOND
-"""How long it waits for its driver's first word (ns)."""
+"""How long it waits between two words before it is started (ns): other agents may not be there yet."""
 
 Answer = tuple[int, dict[str, Any]]
 
@@ -55,7 +55,7 @@ class Agent:
     def __init__(self, folder: Path, token: str, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self.file = folder / "run.db"
         self._token, self._clock = token, clock
-        self._heard = clock() + FIRST_WORD - int(wire.SILENCE * SECOND)
+        self._heard = clock()
         self._engine: Engine | None = None
         self._writer: RunWriter | None = None
         self._load: asyncio.Task[None] | None = None
@@ -81,8 +81,9 @@ class Agent:
             while not self._over.is_set():
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._over.wait(), 1.0)
-                if self._clock() - self._heard > wire.SILENCE * SECOND:
-                    sys.stderr.write(f"agent: no word from the driver for {wire.SILENCE:g} s: stopped\n")
+                patience = FIRST_WORD if self._load is None else int(wire.SILENCE * SECOND)
+                if self._clock() - self._heard > patience:
+                    sys.stderr.write(f"agent: no word from the driver for {patience // SECOND} s: stopped\n")
                     break
         if self._engine is not None:
             self._engine.stop()
@@ -193,7 +194,7 @@ class Agent:
         if not compare_digest(headers.get(wire.TOKEN.lower(), ""), self._token):
             await _answer(writer, 403, {"message": "the token is not this run's"})
             return
-        self._heard = max(self._heard, self._clock())
+        self._heard = self._clock()
         size = int(headers.get("content-length") or 0)
         if size > LONGEST_REQUEST:
             await _answer(writer, 413, {"message": "too large"})

@@ -55,26 +55,20 @@ def test_a_node_that_gives_less_notice_than_the_pod_needs_is_another_scenario(
 ) -> None:
     """Case C83: proven for rollouts; a node's own deadline (here 2 s) cuts the grace, and the verdict is another."""
     cluster.deploy("notice", Shape(("sees-off",), hook=sleep(5), grace=30))
+    flags = ("--rollouts", "1", "--qps", "100", "--path", "/4000")
     try:
+        rolled = prove("deployment/notice", tmp_path / "rollout", *flags)
         pods = cluster.kubectl("get", "pods", "-l", "app=notice", "-o", "jsonpath={.items[0].metadata.name}")
         line = f"kubectl -n {NAMESPACE} delete pod {pods} --grace-period=2 --wait=false"
-        outcome = prove(
-            "deployment/notice",
-            tmp_path,
-            "--disrupt-command",
-            line,
-            "--rollouts",
-            "1",
-            "--qps",
-            "200",
-            "--path",
-            "/400",
-        )
+        outcome = prove("deployment/notice", tmp_path / "notice", "--disrupt-command", line, *flags)
     finally:
         cluster.remove("notice")
-    keep("disrupt-notice", "drains, preStop sleep 5; a node that gives 2 s", outcome)
-    assert outcome.verdict in {"FAILED", "INCONCLUSIVE"}, outcome.fallen
+    keep("disrupt-notice-0", "drains, preStop sleep 5, requests of 4 s: rollout", rolled)
+    keep("disrupt-notice", "the same on a node that gives 2 s", outcome)
+    assert rolled.verdict == "PROVEN", rolled.fallen
+    assert outcome.verdict == "FAILED", outcome.fallen
     assert "rollout" not in outcome.proof["sentence"]
+    assert outcome.causes == {("LD102", "LD904")}
 
 
 @pytest.mark.parametrize(

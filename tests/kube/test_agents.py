@@ -308,6 +308,32 @@ def test_an_agent_without_the_runs_token_says_nothing_and_one_that_hears_nothing
     asyncio.run(main())
 
 
+def test_an_agent_whose_driver_dies_just_after_the_start_stops_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not after the patience that it has for its driver's first word."""
+    monkeypatch.setattr(wire, "SILENCE", 1.0)
+
+    async def main() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        proxy, ledger = Proxy(tmp_path), Ledger(tmp_path / "l")
+        wish = AgentsWish(1, "image:1", 60 * SECOND)
+        agents = Agents(proxy, "ns", wish, tmp_path, time.monotonic_ns, ledger)  # type: ignore[arg-type]
+        try:
+            await agents.start()
+            load = InsideLoad(
+                agents, TrafficPlan(rate=50), Aim("127.0.0.1", port, "shop"), {}, print, time.monotonic_ns
+            )
+            await load._start(agents.all[0], time.monotonic_ns())
+            await asyncio.wait_for(proxy.processes["agent-0"][1], 10)
+        finally:
+            server.close()
+            await proxy.close()
+
+    asyncio.run(main())
+
+
 def test_an_image_that_is_not_there_is_said_with_how_to_build_it(tmp_path: Path) -> None:
     async def main() -> None:
         proxy = Proxy(tmp_path)

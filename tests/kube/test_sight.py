@@ -14,7 +14,7 @@ from lameduck.core.recording import Recording
 from lameduck.core.timeline import Milestone, Observation
 from lameduck.kube.conntrack import Conntrack
 from lameduck.kube.listeners import Listeners
-from lameduck.kube.sight import EXIT_PRECISION, Sight
+from lameduck.kube.sight import EXIT_PRECISION, SIGNAL_PRECISION, Sight
 from lameduck.kube.watching import Change, Seen
 from lameduck.kube.workload import PodShape
 
@@ -53,6 +53,21 @@ def test_an_end_of_its_own_is_not_dated_by_the_grace_period() -> None:
     found = marks(0, 5 * SECOND + 700 * MILLISECOND)
     assert found[Milestone.EXITED].precision == EXIT_PRECISION
     assert Milestone.KILLED not in found
+
+
+def test_a_deletion_that_gives_less_than_the_hook_takes_sends_the_stop_signal_sooner() -> None:
+    """And SIGKILL at least 2 s later: what the server did in between is its reaction to the stop signal."""
+    sight = Sight(PodShape(container="app", pre_stop="sleep 5 s", delay=5 * SECOND, has_readiness=True))
+    ended = Seen("pods", Change.MODIFIED, pod(grace=2, ended=137), 14 * SECOND + 400 * MILLISECOND)
+    found = list(sight.take(Seen("pods", Change.LISTED, pod(), 0)))
+    found += sight.take(Seen("pods", Change.MODIFIED, pod(grace=2), 10 * SECOND))
+    found += sight.hooks_due(12 * SECOND - 1)
+    assert Milestone.STOP_SIGNAL not in {each.what for each in found}
+    found += [*sight.hooks_due(12 * SECOND), *sight.take(ended)]
+    told = {each.what: each for each in found}
+    assert told[Milestone.STOP_SIGNAL].at == told[Milestone.PRESTOP_FINISHED].at == 12 * SECOND
+    assert told[Milestone.PRESTOP_FINISHED].detail == {"ok": False}
+    assert told[Milestone.KILLED].at - told[Milestone.KILLED].precision == 14 * SECOND - SIGNAL_PRECISION
 
 
 def knocked(listened_at: int | None) -> list[Observation]:

@@ -318,6 +318,28 @@ def test_what_connect_says_at_once_is_kept(number: int, kind: Kind) -> None:
     }
 
 
+class Cut(socket.socket):
+    """A socket whose peer accepts the connection, and resets it before anything is sent."""
+
+    def send(self, *_: object) -> int:
+        raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+
+
+def test_a_connection_that_is_cut_before_the_first_byte_was_one() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def route(_: int) -> Route:
+            made = Cut()
+            made.setblocking(False)
+            return Route(made, listener.getsockname())
+
+        engine = run_dialer(route)
+    assert {(each.failure.stage, each.failure.kind, each.nth_on_connection) for each in exchanges(engine)} == {
+        (Stage.SEND, Kind.RESET, 1)
+    }
+    assert all(each.connected and each.connection and each.local_port for each in exchanges(engine))
+
+
 def test_running_out_of_descriptors_is_our_own_limit() -> None:
     async def main() -> Engine:
         async with Server(says(then=hold)) as server:

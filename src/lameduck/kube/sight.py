@@ -26,6 +26,8 @@ EXIT_PRECISION = 250 * MILLISECOND
 NOT_THERE = ("executable file not found", "no such file or directory", "exit status 127", "exit code 127")
 """How container runtimes and shells say that what a hook names is not in the image (runc, crun, POSIX shells)."""
 
+LEAST_NOTICE = 2 * SECOND
+"""From the stop signal to SIGKILL, however little of the grace period is left (the kubelet's minimumGracePeriod)."""
 MOST_KILL_DELAY = 5 * SECOND
 """From the end of the grace period to a killed container's end on the watch: 2 s of the kubelet's least, and some."""
 
@@ -38,8 +40,10 @@ class _Pod:
     node: str = ""
     ready: bool = False
     deleted_at: int | None = None
+    grace: int = 0
+    """What its deletion gave it (ns), which may be less than its template says; 0 if unknown."""
     kill_due: int = 0
-    """When its grace period ends, 0 if unknown."""
+    """From when on it may be killed, 0 if unknown."""
     hook_failed: bool = False
     told: set[Milestone] = field(default_factory=set)
 
@@ -126,7 +130,8 @@ class Sight:
         pod.deleted_at = seen.at
         grace = meta.get("deletionGracePeriodSeconds")
         if grace:
-            pod.kill_due = seen.at + int(grace) * SECOND
+            pod.grace = int(grace) * SECOND
+            pod.kill_due = seen.at + pod.grace
         yield from self._once(pod, Milestone.DELETION_REQUESTED, seen, {"grace": grace})
         shape = self.shape
         if not shape.pre_stop:
@@ -139,17 +144,21 @@ class Sight:
         )
 
     def hooks_due(self, now: int) -> Iterator[Observation]:
-        """The hooks whose known length is over: their end and the stop signal that follows. Ask often."""
-        delay = self.shape.delay
-        if not delay:
+        """The hooks whose known length is over: their end and the stop signal that follows. Ask often.
+
+        The kubelet waits for no hook beyond the grace period, which a deletion may have cut short.
+        """
+        if not self.shape.delay:
             return
         for pod in self._pods.values():
             if pod.deleted_at is None or pod.hook_failed or Milestone.GONE in pod.told:
                 continue
-            if now >= pod.deleted_at + delay:
-                at = pod.deleted_at + delay
-                yield from self._at(pod, Milestone.PRESTOP_FINISHED, at, SIGNAL_PRECISION, {"ok": True})
-                yield from self._signal(pod, at, SIGNAL_PRECISION, f"{self.shape.pre_stop} after the deletion")
+            cut = 0 < pod.grace < self.shape.delay
+            at = pod.deleted_at + (pod.grace if cut else self.shape.delay)
+            if now >= at:
+                how = f"at the end of its grace of {pod.grace // SECOND} s" if cut else "after the deletion"
+                yield from self._at(pod, Milestone.PRESTOP_FINISHED, at, SIGNAL_PRECISION, {"ok": not cut})
+                yield from self._signal(pod, at, SIGNAL_PRECISION, f"{self.shape.pre_stop} {how}")
 
     def _end(self, pod: _Pod, seen: Seen, status: Json) -> Iterator[Observation]:
         ended = _container(status, self.shape.container).get("state", {}).get("terminated")
@@ -239,6 +248,8 @@ class Sight:
     # how it is told
 
     def _signal(self, pod: _Pod, at: int, precision: int, how: str) -> Iterator[Observation]:
+        if pod.kill_due and Milestone.STOP_SIGNAL not in pod.told:
+            pod.kill_due = max(pod.kill_due, at - precision + LEAST_NOTICE)
         yield from self._at(pod, Milestone.STOP_SIGNAL, at, precision, {"signal": "SIGTERM", "how": how, **self.pid1})
 
     def _once(

@@ -152,7 +152,9 @@ class Connection:
             self._listen(reading=False, writing=True)
         except OSError as error:
             if error.errno in {errno.ECONNRESET, errno.EPIPE}:  # only a connection that was made can break like that
-                self._stage = Stage.SEND
+                if not self._connected(now):
+                    return
+                self._start_request()
             self._end(failures.of_errno(self._stage, error.errno or 0))
         else:
             if self._connected(now):
