@@ -1,12 +1,12 @@
 """Each server × {nothing, delay outside, lame duck inside, both}, proven on this machine: the table of docs/layer.md.
 
     .venv/bin/python bench/layer_table.py                 all of them (about an hour), and the page
-    .venv/bin/python bench/layer_table.py ask uvicorn     only these; kept in bench/layer_table.json
+    .venv/bin/python bench/layer_table.py ask uvicorn     only these, or only some ways: ask uvicorn inside
     .venv/bin/python bench/layer_table.py page            only write the page, from what was kept
     .venv/bin/python bench/layer_table.py readiness       a single replica with readiness=keep and fail: prints it
 
 300 requests a second, half on new and half on kept-alive connections, one in a hundred takes a second; 2 rollouts of
-3 replicas. "Inside" is proven three times: one claim, three chances to break it.
+3 replicas. "Inside" is proven three times: one claim, three chances to break it. Kept in bench/layer_table.json.
 """
 
 from __future__ import annotations
@@ -44,6 +44,25 @@ TRIES = 3
 """An inconclusive proof (the machine was too busy) is asked again, so often."""
 
 
+def traffic(*, keep_alive: bool = True) -> TrafficPlan:
+    """Two kinds of requests, on new connections and, where there are any, on kept-alive ones."""
+    shapes = (RequestShape(path="/fast", weight=1 - SLOW_SHARE), RequestShape(path="/slow", weight=SLOW_SHARE))
+    plan = TrafficPlan(rate=RATE, requests=shapes, duration=2 * SECOND)
+    return plan if keep_alive else replace(plan, lanes=((Lane.NEW, 1.0),))
+
+
+def said(proof: Proof) -> dict[str, Any]:
+    """What is kept of a proof."""
+    return {
+        "verdict": proof.verdict.value,
+        "lost": proof.failed,
+        "lost_by_lane": dict(proof.failures_by_lane),
+        "requests": proof.requests,
+        "exposed": proof.exposed_requests,
+        "codes": sorted({finding.defect.code for finding in proof.findings if finding.symptom}),
+    }
+
+
 def proof_of(name: str, *, layer: bool, env: Mapping[str, str] | None = None, **fields: Any) -> Proof:
     """One proof of a server, with or without the layer; `fields` are `LocalSpec`'s."""
     host = "0.0.0.0"
@@ -53,11 +72,7 @@ def proof_of(name: str, *, layer: bool, env: Mapping[str, str] | None = None, **
         env={**servers.environment(layer=layer, host=host), **(env or {})},
         **fields,
     )
-    shapes = (RequestShape(path="/fast", weight=1 - SLOW_SHARE), RequestShape(path="/slow", weight=SLOW_SHARE))
-    traffic = TrafficPlan(rate=RATE, requests=shapes, duration=2 * SECOND)
-    if name in servers.NO_KEEP_ALIVE:
-        traffic = replace(traffic, lanes=((Lane.NEW, 1.0),))
-    plan = Plan(traffic, DisruptionPlan(times=2))
+    plan = Plan(traffic(keep_alive=name not in servers.NO_KEEP_ALIVE), DisruptionPlan(times=2))
     with tempfile.TemporaryDirectory() as kept:
         return prove(
             lambda observe, folder: LocalCluster(replace(spec, run_dir=folder), observe),
@@ -66,15 +81,16 @@ def proof_of(name: str, *, layer: bool, env: Mapping[str, str] | None = None, **
         )
 
 
-def ask(names: list[str]) -> None:
-    """Prove these, and keep what came out."""
-    for name in names:
-        found: dict[str, list[dict[str, Any]]] = {}
-        for way in WAYS:
-            found[way] = [_asked(name, way) for _ in range(TIMES.get(way, 1))]
-        kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-        kept[name] = {"date": str(datetime.datetime.now(datetime.UTC).date()), "ways": found}
-        KEPT.write_text(json.dumps(kept, indent=1) + "\n")
+def ask(words: list[str]) -> None:
+    """Prove these servers in these ways, or all, and keep what came out."""
+    for name in (word for word in words if word not in WAYS):
+        for way in [word for word in words if word in WAYS] or WAYS:
+            found = [_asked(name, way) for _ in range(TIMES.get(way, 1))]
+            kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+            one = kept.setdefault(name, {"ways": {}})
+            one["date"] = str(datetime.datetime.now(datetime.UTC).date())
+            one["ways"][way] = found
+            KEPT.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 def _asked(name: str, way: str) -> dict[str, Any]:
@@ -82,29 +98,22 @@ def _asked(name: str, way: str) -> dict[str, Any]:
         layer, sleep = WAYS[way]
         grace = DEAF_GRACE if name in servers.DEAF and not layer else GRACE
         proof = proof_of(name, layer=layer, ready_path="/fast", pre_stop_sleep=sleep, grace=grace * SECOND)
-        said = {
-            "verdict": proof.verdict.value,
-            "lost": proof.failed,
-            "lost_by_lane": dict(proof.failures_by_lane),
-            "requests": proof.requests,
-            "exposed": proof.exposed_requests,
-            "codes": sorted({finding.defect.code for finding in proof.findings if finding.symptom}),
-        }
-        print(f"{name}, {way}: {said}", flush=True)
-        if proof.verdict.value != "INCONCLUSIVE":
+        found = said(proof)
+        print(f"{name}, {way}: {found}", flush=True)
+        if found["verdict"] != "INCONCLUSIVE":
             break
-    return said
+    return found
 
 
 def readiness() -> None:
     """A single replica that is replaced in place (truth row i), three times each."""
-    for said in ("keep", "fail"):
+    for way in ("keep", "fail"):
         for _ in range(3):
-            env = {"LAMEDUCK_READINESS": said, "LAMEDUCK_READINESS_PATH": "/ready", "LAMEDUCK_LEAST": "8"}
+            env = {"LAMEDUCK_READINESS": way, "LAMEDUCK_READINESS_PATH": "/ready", "LAMEDUCK_LEAST": "8"}
             place = {"replicas": 1, "max_surge": 0, "max_unavailable": 1, "ready_path": "/ready"}
             proof = proof_of("uvicorn", layer=True, env=env, **place)
             kinds = dict(proof.failures_by_kind)
-            print(f"{said}: {proof.verdict.value} {proof.failed} of {proof.requests} lost {kinds}", flush=True)
+            print(f"{way}: {proof.verdict.value} {proof.failed} of {proof.requests} lost {kinds}", flush=True)
 
 
 def page() -> None:
@@ -120,7 +129,7 @@ def page() -> None:
         "| --- | --- | --- | --- | --- |",
     ]
     for name in (name for name in servers.PYTHON if name in kept):
-        cells = (", ".join(_cell(proof) for proof in kept[name]["ways"][way]) for way in WAYS)
+        cells = (", ".join(map(cell, kept[name]["ways"].get(way, ()))) for way in WAYS)
         mark = " †" if name in servers.DEAF else ""
         lines.append(f"| {name}{mark} | " + " | ".join(cells) + " |")
     dates = sorted({kept[name]["date"] for name in kept})
@@ -130,7 +139,8 @@ def page() -> None:
     PAGE.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}")
 
 
-def _cell(proof: dict[str, Any]) -> str:
+def cell(proof: dict[str, Any]) -> str:
+    """What a table says of it."""
     if proof["verdict"] == "INCONCLUSIVE":
         return "not shown"
     reused = proof["lost_by_lane"].get("reuse", 0)

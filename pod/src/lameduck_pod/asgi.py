@@ -4,7 +4,7 @@ Works under uvicorn (one or many workers), hypercorn (``-w 0``), granian, daphne
 others it gives readiness and `Connection: close`, and says on standard error if it cannot hold the stop signal back.
 
 Laws: an answer that starts after the stop signal says ``Connection: close`` on HTTP/1 (RFC 9112, 9.6) and nothing on
-HTTP/2, where that header is forbidden (RFC 9113, 8.2.2); no idle connection is closed by this layer; WebSockets are
+HTTP/2, where that header is forbidden (RFC 9113, 8.2.2); no idle connection is closed before the end; WebSockets are
 closed with 1001 (RFC 6455, 7.4.1) and event streams ended between two events, spread over `least`.
 """
 
@@ -70,6 +70,8 @@ class LameDuck:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         layer = self.layer
         layer.enter()
+        if scope["http_version"] >= "2":
+            layer.multiplexed = True
         stream: _EventStream | None = None
         whole = False
 

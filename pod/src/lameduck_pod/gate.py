@@ -72,6 +72,8 @@ class State(NamedTuple):
     until: int | None = None
     why: str = ""
     """Why it is CLOSED, for people."""
+    calm: bool = False
+    """CLOSED with nothing in hand, and in time: connections may be ended one by one before the server's own stop."""
 
 
 def step(state: State, event: Event, now: int, rules: Rules) -> State:
@@ -108,7 +110,7 @@ def _look(state: State, look: Look, now: int, rules: Rules) -> State:
         return state
     quiet = not look.in_flight and now >= max(state.lame_at, look.last) + rules.quiet
     if state.stop_at is not None and quiet:
-        return state._replace(phase=CLOSED, why="nothing in hand, and no client speaks any more")
+        return state._replace(phase=CLOSED, why="nothing in hand, and no client speaks any more", calm=True)
     return state._replace(phase=DRAINING)
 
 

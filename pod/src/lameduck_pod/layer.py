@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 
-from lameduck_pod import gate
+from lameduck_pod import farewell, gate
 from lameduck_pod.draining import EVERY, Reader
 from lameduck_pod.gate import CLOSED, READY, State
 from lameduck_pod.hold import Hold, real, start_thread
@@ -24,6 +24,8 @@ from lameduck_pod.spans import SECOND, human
 TICK = SECOND // 50
 OWN_STOP = 2 * SECOND
 """What is registered with `atexit` gets so long in a server without a stop of its own; ns."""
+FAREWELL = SECOND
+"""Connections that are never idle hold the server's own stop up no longer; ns."""
 SETTLING = (0.05, 0.2, 0.75, 4)
 """Seconds after which the hold is looked at again, one after the other, once it serves."""
 PROBES = ("kube-probe/", "GoogleHC/", "ELB-HealthChecker/", "Prometheus/")
@@ -45,6 +47,8 @@ class Layer:
         self.in_flight = 0
         self.served = 0
         self.last = 0
+        self.multiplexed = False
+        """Whether a client has spoken HTTP/2: there the server's own stop is better (GOAWAY) than the bare end."""
         self.watchers: dict[int, Callable[[], object]] = {}
         """Long-lived connections; each is told once, spread over `least`."""
         self.journal = Journal("layer", settings.journal)
@@ -244,10 +248,21 @@ class Layer:
             self._look(time.monotonic_ns())
             if self.state.phase != CLOSED:
                 sleep(TICK / SECOND)
+        if self.state.calm and not self.multiplexed and self.hold.instead is None:
+            self._end_idle()
         self._call(self.on_drained, "on_drained")
         if self.hold.default:
             self._leave()
         self.hold.pass_on()
+
+    def _end_idle(self) -> None:
+        def busy() -> bool:
+            return self.in_flight > 0 or time.monotonic_ns() < self.last + farewell.STILL * SECOND // 1000
+
+        sleep = real("time", "sleep")
+        until = min(time.monotonic_ns() + FAREWELL, gate.end(self.state, self.settings.rules))
+        while farewell.say(busy) and time.monotonic_ns() < until:
+            sleep(TICK / SECOND)
 
     def _leave(self) -> None:
         """End the process of a server without a stop of its own: what `atexit` knows runs, and it serves on until then.

@@ -5,7 +5,7 @@ and granian; under others it gives readiness and `Connection: close`, and says o
 stop signal back.
 
 Laws: an answer that starts after the stop signal says ``Connection: close`` (RFC 9112, 9.6); no idle connection is
-closed by this layer; a request is in hand until its body has been taken and closed (PEP 3333).
+closed before the end; a request is in hand until its body has been taken and closed (PEP 3333).
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ class LameDuck:
         """One request of the server."""
         layer = self.layer
         layer.enter()
+        if environ.get("SERVER_PROTOCOL", "") > "HTTP/1.1":
+            layer.multiplexed = True
 
         def start(answer_status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             if layer.lame:

@@ -15,9 +15,15 @@ from typing import Any
 
 ROOT = Path(__file__).parents[3]
 APPS = Path(__file__).parent / "apps"
-BIN = ROOT / ".venv-servers/bin"
+BIN = Path(os.environ.get("SERVERS_BIN", ROOT / ".venv-servers/bin"))
+"""SERVERS_BIN: the servers of another Python, 3.9 say (docs/layer.md)."""
 PATIENCE = 20.0
-GUNICORN = ["gunicorn", "-b", "127.0.0.1:{port}", "--log-level", "error", "--no-control-socket"]
+GUNICORN = ["gunicorn", "-b", "127.0.0.1:{port}", "--log-level", "error"]
+ENDED = {0}
+if "SERVERS_BIN" not in os.environ:
+    GUNICORN += ["--no-control-socket"]
+else:  # older ones: gunicorn has no such socket, and uvicorn ends itself by the signal that it was told
+    ENDED = {0, -signal.SIGTERM}
 GTHREAD = [*GUNICORN, "--threads", "8", "wsgi_app:app"]
 UVICORN = ["uvicorn", "--port", "{port}", "asgi_app:app"]
 

@@ -1,7 +1,11 @@
-"""Unary /p/fast at once, /p/slow after a second. `python grpc_app.py sync|aio PORT`."""
+"""Unary /p/fast at once, /p/slow after a second; LAYER=off: its own `stop(10)`, GRPC_AGE_MS: how old a connection gets.
+
+`python grpc_app.py sync|aio PORT`
+"""
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from concurrent import futures
@@ -10,18 +14,26 @@ import grpc
 
 from lameduck_pod import grpc as layered
 
+AGE = os.environ.get("GRPC_AGE_MS")
+OPTIONS = [("grpc.max_connection_age_ms", int(AGE))] if AGE else []
+
 
 def sync(port):
     def slow(request, context):
         time.sleep(1)
         return request
 
-    layer = layered.lame_duck()
-    server = grpc.server(futures.ThreadPoolExecutor(8), interceptors=[layered.interceptor(layer)])
+    layer = None if os.environ.get("LAYER") == "off" else layered.lame_duck()
+    interceptors = [layered.interceptor(layer)] if layer else []
+    server = grpc.server(futures.ThreadPoolExecutor(8), interceptors=interceptors, options=OPTIONS)
     serve(server, port, lambda request, _context: request, slow)
-    layered.add_health(server, layer)
+    if layer:
+        layered.add_health(server, layer)
     server.start()
-    layered.hold(server, layer)
+    if layer:
+        layered.hold(server, layer)
+    else:
+        signal.signal(signal.SIGTERM, lambda *_: server.stop(10))
     os.write(2, b"serving\n")
     server.wait_for_termination()
 
@@ -35,7 +47,7 @@ async def aio(port):
         return request
 
     layer = layered.lame_duck()
-    server = grpc.aio.server(interceptors=[layered.aio_interceptor(layer)])
+    server = grpc.aio.server(interceptors=[layered.aio_interceptor(layer)], options=OPTIONS)
     serve(server, port, fast, slow)
     layered.add_aio_health(server, layer)
     await server.start()
@@ -50,7 +62,7 @@ def serve(server, port, fast, slow):
         "slow": grpc.unary_unary_rpc_method_handler(slow),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("p", handlers),))
-    server.add_insecure_port(f"127.0.0.1:{port}")
+    server.add_insecure_port(f"{os.environ.get('BIND', '127.0.0.1')}:{port}")
 
 
 if sys.argv[1] == "sync":
