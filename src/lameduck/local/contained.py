@@ -35,6 +35,8 @@ class Contained:
     left_behind: int = 0
     cut_off: int = 0
     """How many of those the kernel is known to have killed, since the first process had ended."""
+    untold: list[int] = field(default_factory=list)
+    """pidfds of those that had ended, while the kernel did not tell yet by whose hand."""
     ends: list[int] = field(default_factory=list)
     """When processes below the first one ended, from the stop signal on."""
     caught: int = 0
@@ -65,13 +67,20 @@ class Contained:
     def child_ended(self, descriptor: int, at: int) -> None:
         """A process of it ended: after the first one had begun to end itself, and by the kernel's hand, it was left
         behind. One that ended by itself just before the first one was not, however late we look."""
+        self.ends.append(at)
+        self.below.discard(descriptor)
         if processes.ending(self.pid):
+            self.untold.append(descriptor)  # it is told once somebody has reaped it
+        else:
+            os.close(descriptor)
+
+    def _left_behind(self) -> None:
+        for descriptor in self.untold:
             killed = processes.killed(descriptor)
             self.left_behind += killed is not False
             self.cut_off += killed is True
-        self.ends.append(at)
-        self.below.discard(descriptor)
-        os.close(descriptor)
+            os.close(descriptor)
+        self.untold.clear()
 
     def kill(self) -> None:
         """SIGKILL the first process, and with it everything."""
@@ -85,6 +94,7 @@ class Contained:
         _, status = os.waitpid(self.keeper or self.pid, 0)
         os.close(self.pidfd)
         os.close(self.inside)
+        self._left_behind()
         code = os.waitstatus_to_exitcode(status)
         told = {
             "left_behind": self.left_behind,
