@@ -10,11 +10,12 @@ closed with 1001 (RFC 6455, 7.4.1) and event streams ended between two events, s
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from lameduck_pod import settings, status
-from lameduck_pod.layer import Hook, Layer
+from lameduck_pod import status
+from lameduck_pod.around import Around
+from lameduck_pod.layer import Layer
 from lameduck_pod.streams import Going, going
 
 Message = MutableMapping[str, Any]
@@ -26,34 +27,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 GOING_AWAY = 1001
 
 
-class LameDuck:
-    """An ASGI application around another. Times are seconds; what is not said comes from ``LAMEDUCK_*``.
-
-    `least`: never stop earlier after the signal (3); `quiet`: stop after so long without a request (1); `most`: never
-    stop later (20, or what `grace`, the pod's grace period, leaves). `readiness`: "keep" or "fail" `readiness_path`
-    while lame. `status_path`: where the layer tells its state (JSON; ``/metrics`` below it OpenMetrics). `ignore`:
-    paths that do not count as traffic. Hooks are called from a thread of their own. Raises ValueError for settings
-    that cannot be used.
-    """
-
-    def __init__(
-        self,
-        app: App,
-        *,
-        least: float | None = None,
-        quiet: float | None = None,
-        most: float | None = None,
-        grace: float | None = None,
-        readiness: str | None = None,
-        readiness_path: str | None = None,
-        status_path: str | None = None,
-        ignore: Sequence[str] | None = None,
-        on_lame_duck: Hook | None = None,
-        on_drained: Hook | None = None,
-    ) -> None:
-        self.app = app
-        said = settings.read(least, quiet, most, grace, readiness, readiness_path, status_path, ignore)
-        self.layer = Layer(said, on_lame_duck, on_drained)
+class LameDuck(Around[App]):
+    """An ASGI application around another; what can be said is `Around`'s."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection scope of the server."""

@@ -10,11 +10,12 @@ closed before the end; a request is in hand until its body has been taken and cl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from lameduck_pod import settings, status
-from lameduck_pod.layer import Hook, Layer
+from lameduck_pod import status
+from lameduck_pod.around import Around
+from lameduck_pod.layer import Layer
 
 Environ = dict[str, Any]
 App = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
@@ -23,34 +24,8 @@ TAKE_THE_HEADER = ("Werkzeug/", "gevent/", "Granian", "granian")
 """Servers (SERVER_SOFTWARE) that send an app's own Connection header, and keep to it."""
 
 
-class LameDuck:
-    """A WSGI application around another. Times are seconds; what is not said comes from ``LAMEDUCK_*``.
-
-    `least`: never stop earlier after the signal (3); `quiet`: stop after so long without a request (1); `most`: never
-    stop later (20, or what `grace`, the pod's grace period, leaves). `readiness`: "keep" or "fail" `readiness_path`
-    while lame. `status_path`: where the layer tells its state (JSON; ``/metrics`` below it OpenMetrics). `ignore`:
-    paths that do not count as traffic. Hooks are called from a thread of their own. Raises ValueError for settings
-    that cannot be used.
-    """
-
-    def __init__(
-        self,
-        app: App,
-        *,
-        least: float | None = None,
-        quiet: float | None = None,
-        most: float | None = None,
-        grace: float | None = None,
-        readiness: str | None = None,
-        readiness_path: str | None = None,
-        status_path: str | None = None,
-        ignore: Sequence[str] | None = None,
-        on_lame_duck: Hook | None = None,
-        on_drained: Hook | None = None,
-    ) -> None:
-        self.app = app
-        said = settings.read(least, quiet, most, grace, readiness, readiness_path, status_path, ignore)
-        self.layer = Layer(said, on_lame_duck, on_drained)
+class LameDuck(Around[App]):
+    """A WSGI application around another; what can be said is `Around`'s."""
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """One request of the server."""
