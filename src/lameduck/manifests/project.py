@@ -328,7 +328,10 @@ def _names(path: str) -> set[str]:
 
 
 def _holds_action(raw: object, depth: int) -> bool:
-    """Whether a template action is a value or a key, outside of block scalars (which are data of something else)."""
+    """Whether a template action is a value or a key, outside of block scalars (which are data of something else).
+
+    To YAML an action without quotes is a mapping for a key: ``{{ .Values.name }}`` is ``{? {.Values.name: ~} : ~}``.
+    """
     if depth > 40:
         return False
     value = getattr(raw, "value", None)
@@ -338,6 +341,8 @@ def _holds_action(raw: object, depth: int) -> bool:
         return False
     for item in value:
         pair = item if isinstance(item, tuple) else (item,)
+        if len(pair) == 2 and isinstance(getattr(pair[0], "value", None), list):
+            return True
         if any(_holds_action(one, depth + 1) for one in pair):
             return True
     return False

@@ -104,7 +104,7 @@ def _workload(project: Project, wish: Wish) -> Workload:
             raise UsageError(f"there is no {wish.target} in the input; it has {_listed(found)}")
         return named[0]
     if not found:
-        raise UsageError("there is no Deployment, StatefulSet or DaemonSet in the input")
+        raise UsageError(f"there is no Deployment, StatefulSet or DaemonSet in the input: {_instead(project)}")
     served = [one for one in found if project.cluster.services_of(one)]
     left = served or found
     if len(left) > 1:
@@ -112,6 +112,14 @@ def _workload(project: Project, wish: Wish) -> Workload:
             f"which one? The input has {_listed(left)}: name one, as in prove --local -f … {titled(left[0])}"
         )
     return left[0]
+
+
+def _instead(project: Project) -> str:
+    """What there is: kinds, or nothing at all."""
+    kinds = dict.fromkeys(thing.kind for thing in project.cluster.objects)
+    if kinds:
+        return f"it has {', '.join(kinds)}"
+    return "it is empty, or no Kubernetes manifest; did the command that writes it fail?"
 
 
 def _listed(found: list[Workload]) -> str:
