@@ -24,7 +24,6 @@ from lameduck.load.answer import Answer
 from lameduck.load.connection import Connection
 from lameduck.load.engine import LATEST, Engine
 from lameduck.load.loops import fastest_loop
-from lameduck.load.pool import SLEEPER_AGES
 
 REUSE = ((Lane.REUSE, 1.0),)
 NEW = ((Lane.NEW, 1.0),)
@@ -145,7 +144,7 @@ def test_the_pool_is_sized_by_its_own_lane() -> None:
     assert counts == [28]
 
 
-def test_the_pool_has_as_many_connections_as_were_asked_for_and_sleepers() -> None:
+def test_the_pool_has_as_many_connections_as_were_asked_for_and_no_sleepers() -> None:
     async def works(peer: Peer) -> None:
         while await peer.request():
             await asyncio.sleep(0.02)
@@ -158,7 +157,7 @@ def test_the_pool_has_as_many_connections_as_were_asked_for_and_sleepers() -> No
         counts.append(engine.open_connections().total())
 
     run(TrafficPlan(rate=100, duration=2 * SECOND, lanes=REUSE, connections=5), Server(works), observe)
-    assert counts == [5 + len(SLEEPER_AGES)]
+    assert counts == [5]
 
 
 def test_arrivals_of_every_process_are_sent_on_time() -> None:

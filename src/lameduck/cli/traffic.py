@@ -36,7 +36,7 @@ def add_traffic_options(parser: argparse.ArgumentParser, *, path: bool = True) -
         "--connections",
         type=values.count,
         metavar="N",
-        help="kept-alive connections in turn (as many as the rate needs)",
+        help="so many kept-alive connections, none idle for long",
     )
     add("--look", action=argparse.BooleanOptionalAction, help="look at a kept-alive connection before reuse (default)")
     group = parser.add_argument_group("request")

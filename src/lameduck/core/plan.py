@@ -65,7 +65,8 @@ class TrafficPlan:
     timeout: int = 10 * SECOND
     """From the actual start to the last byte."""
     connections: int = 0
-    """Kept-alive connections in turn, of all workers together, more only where none is idle; 0: as the rate needs."""
+    """Kept-alive connections, of all workers together, each in turn and more only where none is idle; 0: as many as the
+    rate needs, and some that sleep for as long as servers usually keep idle ones."""
     look: bool = True
     """Look at a kept-alive socket before reusing it, as good clients do."""
     served_by_header: str = "x-served-by"

@@ -48,14 +48,14 @@ class Pool(Generic[C]):
 
     __slots__ = ("_idle", "_least_idle", "_next_due", "_sleeping", "_slots", "in_turn", "members", "size")
 
-    def __init__(self, size: int = FEWEST) -> None:
+    def __init__(self, size: int = FEWEST, *, sleepers: bool = True) -> None:
         self.size = size
         self.members: set[C] = set()
         """Every connection that was added and not removed."""
         self.in_turn = 0
         self._idle: deque[C] = deque()
         self._least_idle = 0
-        self._slots = list(range(len(SLEEPER_AGES)))
+        self._slots = list(range(len(SLEEPER_AGES) if sleepers else 0))
         self._sleeping: list[tuple[int, C]] = []
         self._next_due = NEVER
 

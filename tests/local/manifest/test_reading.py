@@ -291,7 +291,7 @@ REFUSED = {
     ),
     "a Helm template": ("{{ if .Values.web }}\n" + WEB + "{{ end }}", {}, "helm template . |"),
     "a Helm value without quotes": (WEB.replace("name: web", "name: {{ .Release.Name }}", 1), {}, "helm template . |"),
-    "the error of what should have written it": ("Error: chart not found\n", {}, "did the command that writes it fail?"),
+    "an error message": ("Error: chart not found\n", {}, "did the command that writes it fail?"),
     "unreadable YAML": ("kind: Deployment\n  name: [\n", {}, "web.yaml:"),
     "a key that stands twice": (TWICE + service(), {}, "web.yaml:6: 'replicas' is there already, in web.yaml:5"),
     "a volume that nobody has": (deployment(pod=PVC, containers=MOUNT) + service(), {}, "--volume data=DIR"),
