@@ -1,4 +1,4 @@
-"""What `lameduck-pod` costs: start, memory, wake-ups, and a look at n connections.
+"""What `lameduck-pod` costs: start, memory, wake-ups, how soon a drain leaves, and a look at n connections.
 
     flock -x /tmp/lameduck-cpu.lock .venv/bin/python bench/pod_cost.py [PYTHON]
 
@@ -73,6 +73,30 @@ def first_look(argv: list[str]) -> float:
     return statistics.median(taken)
 
 
+def leaves() -> None:
+    """The hook's end after the last answer, of requests that go on beyond `--least`, each on a new connection."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+    address, taken = listener.getsockname(), []
+    for _ in range(5):
+        argv = [*INSTALLED, "drain", "--port", str(address[1]), "--grace", "30", "--journal", "none"]
+        start = time.monotonic()
+        with subprocess.Popen(argv, env=ENV, stderr=subprocess.DEVNULL) as hook:
+            while time.monotonic() < start + 4:
+                with socket.create_connection(address) as client, listener.accept()[0] as served:
+                    client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                    served.recv(99)
+                    served.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                    client.recv(99)
+                last = time.monotonic()
+                time.sleep(0.02)
+            hook.wait()
+            taken.append(time.monotonic() - last)
+    say("leaves after the last answer (--quiet 1 s), the soonest", min(taken), "s")
+    say("leaves after the last answer (--quiet 1 s), the latest", max(taken), "s", 1.3)
+    if min(taken) < 1:
+        broken.append("left sooner than --quiet")
+
+
 def status(pid: int, field: str) -> int:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return sum(int(line.split()[1]) for line in lines if field in line)
@@ -144,6 +168,7 @@ def main() -> int:
         standing("run (zipapp)", [PYTHON, "-IS", zipapp, "run", "--journal", "json", "--", "sleep", "60"], 12)
         sidecar = ["drain", "--listen", "19190", "--any-caller", "--grace", "30", "--journal", "json"]
         standing("sidecar", [*INSTALLED, *sidecar], 25)
+        leaves()
         looks()
     return 1 if broken else 0
 

@@ -226,6 +226,21 @@ def test_a_server_left_behind_gets_the_stop_signal_that_it_understands(pods, scr
     assert pod.words == ["drained"]
 
 
+@pytest.mark.parametrize(
+    ("stop", "before", "ignored"), [("QUIT", "", True), ("QUIT", "exec", False), ("TERM", "trap '' TERM;", True)]
+)
+def test_a_command_that_ignores_the_stop_signal_is_told_of(pods, stop, before, ignored) -> None:
+    sleeper = "import signal, time; signal.signal(signal.SIGUSR2, lambda *_: 0); print(1, flush=True); time.sleep(60)"
+    code = f"trap 'exit 0' USR1; {before} {sys.executable} -c '{sleeper}'; true"
+    pod = pods("run", "--stop-signal", stop, "--grace", "3", "--", "bash", "-c", code)
+    pod.until(lambda: pod.words, "the command's word")
+    pod.signal(signal.SIGTERM)
+    assert pod.wait() == (137 if ignored else 131)
+    assert ("warning" in pod.events()) == ignored
+    if ignored:
+        assert f"the command (bash) ignores SIG{stop}" in pod.event("warning")["message"]
+
+
 def test_a_helper_that_does_not_end_is_killed_after_its_time_and_named(pods, script) -> None:
     helper = script("trap '' TERM\necho up > $1\nwhile :; do sleep 0.05; done\n")
     main = script("mkfifo $1\n$2 $1 &\nread x < $1\nexit 9\n")

@@ -146,9 +146,18 @@ def name(pid: int) -> str:
 
 
 def catches(pid: int, number: int) -> bool:
-    """Whether it has a handler for a signal (`SigCgt` in its status); False when it is gone."""
-    caught = _read(f"/proc/{pid}/status").partition("SigCgt:")[2].split()
-    return bool(caught) and bool(int(caught[0], 16) >> (number - 1) & 1)
+    """Whether it has a handler for a signal; False when it is gone."""
+    return _in_set(pid, "SigCgt", number)
+
+
+def ignores(pid: int, number: int) -> bool:
+    """Whether it has a signal ignored, as bash and busybox have SIGQUIT; False when it is gone."""
+    return _in_set(pid, "SigIgn", number)
+
+
+def _in_set(pid: int, which: str, number: int) -> bool:
+    words = _read(f"/proc/{pid}/status").partition(which + ":")[2].split()
+    return bool(words) and bool(int(words[0], 16) >> (number - 1) & 1)
 
 
 def state(pid: int) -> str:

@@ -144,10 +144,18 @@ class Supervisor:
                 os.killpg(self.pid, number)
             else:
                 os.kill(self.pid, number)
+                self._warn_of_deaf(number)
         except ProcessLookupError:
             pass  # it has ended; its SIGCHLD is on the way
         except OSError as e:
             self.journal.write("warning", f"{signals.name(number)} could not be sent: {e.strerror}")
+
+    def _warn_of_deaf(self, number: int) -> None:
+        if number == self.plan.stop_signal and processes.ignores(self.pid, number):
+            message = (
+                f"the command ({processes.name(self.pid)}) ignores {signals.name(number)}: if it is a script, let it "
+            )
+            self.journal.write("warning", message + "`exec` its server, or say --group")
 
     def _reap(self) -> None:
         ended, more = processes.reap(untraced=self.terminal.ours)
