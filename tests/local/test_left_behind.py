@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent.parent.parent
 HOLDING = str(Path(__file__).parent / "servers" / "holding.py")
 PYTHON = "/usr/bin/python3"
 NOBODY = 65534
+KINDS = ("net", "pid", "user")
 
 
 def ordinary() -> list[str]:
@@ -60,7 +61,8 @@ def held(
                 time.sleep(0.5)  # into a rollout: an old pod terminates, a new one starts
                 below = set(processes.descendants(process.pid))
                 assert len(below) >= 5, "zygote, two holders, two pods"
-                yield process, below, namespaces(below) - namespaces({os.getpid()})
+                with kept(below):
+                    yield process, below, namespaces(below) - namespaces({os.getpid()})
             finally:
                 process.kill()
         assert {file.name for file in Path(folder).iterdir()} == {"run"}
@@ -70,12 +72,23 @@ def held(
 def namespaces(pids: set[int]) -> set[str]:
     found = set()
     for pid in pids:
-        for kind in ("net", "pid", "user"):
+        for kind in KINDS:
             try:
                 found.add(str(Path(f"/proc/{pid}/ns/{kind}").readlink()))
             except OSError:
                 continue
     return found
+
+
+@contextmanager
+def kept(pids: set[int]) -> Iterator[None]:
+    """Hold their namespaces open meanwhile: the number of one that is gone may be given to somebody else's."""
+    with ExitStack() as stack:
+        for pid in pids:
+            for kind in KINDS:
+                with suppress(OSError):
+                    stack.enter_context(Path(f"/proc/{pid}/ns/{kind}").open("rb"))
+        yield
 
 
 def everything() -> set[int]:
