@@ -1,6 +1,6 @@
 """What many pods on this machine cost: memory, processor time, and the engine's start delay among them.
 
-    flock -x /tmp/lameduck-cpu.lock .venv/bin/python bench/local_pods.py [PODS] [ROLLOUTS] [SURGE]
+    .venv/bin/python bench/local_pods.py [PODS] [ROLLOUTS] [SURGE]
 
 A tiny server (one process, one thread, no packages) as a Deployment of PODS, rolled ROLLOUTS times under 200 requests a
 second. Memory is the sum of the proportional set sizes (`smaps_rollup`) of lameduck, of the holders and of the servers,
@@ -85,7 +85,18 @@ def main() -> None:
         result = Path(folder) / "proof.json"
         command = [
             *(sys.executable, "-m", "lameduck", "prove", "--local", "--replicas", pods, "--rollouts", rollouts),
-            *("--qps", "200", "--max-surge", surge, "--pre-stop-sleep", "3", "--start-deadline", "240"),
+            *(
+                "--qps",
+                "200",
+                "--max-surge",
+                surge,
+                "--pre-stop-sleep",
+                "3",
+                "--start-deadline",
+                "240",
+                "--deadline",
+                "300",
+            ),
             *("--run-dir", f"{folder}/run", "--json", str(result), "--", sys.executable, "-I", "-S", "-c", SERVER),
         ]
         started = time.monotonic()

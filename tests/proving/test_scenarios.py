@@ -36,6 +36,16 @@ def test_c83_a_kill_gives_no_grace_to_a_server_that_is_proven_for_rollouts(tmp_p
     assert ("LD102", "LD904") in causes(proof)
 
 
+def test_c83_a_node_that_gives_less_notice_than_the_pod_needs_is_another_scenario(tmp_path: Path) -> None:
+    slow = {**NEW, "requests": (RequestShape(path="/3000"),), "rate": 60.0, "timeout": 5 * SECOND}
+    leaves = {"disruption": Disruption.DELETE, "notice": 2 * SECOND, "pre_stop_sleep": 1}
+    proof = proved(tmp_path, *zoo("drains"), **leaves, traffic=slow)
+    assert proof.verdict is Verdict.FAILED
+    assert "1 delete" in proof.sentence
+    assert any("goes away in 2.00 s" in note for note in proof.notes)
+    assert ("LD102", "LD904") in causes(proof)
+
+
 def test_a_crash_is_no_fault_of_a_rollout_and_no_pre_stop_is_suggested(tmp_path: Path) -> None:
     proof = proved(tmp_path, *zoo("lame"), disruption=Disruption.CRASH)
     assert (proof.verdict, proof.rollouts_completed, proof.suggested_pre_stop) == (Verdict.FAILED, 1, None)

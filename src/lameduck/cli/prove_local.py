@@ -99,6 +99,9 @@ def _machine(group: argparse._ArgumentGroup) -> None:
         metavar="WAY",
         help="the traffic's way: service, ingress, or slow-lb:SECONDS, a load balancer that goes on sending (service)",
     )
+    group.add_argument(
+        "--notice", type=float, metavar="SECONDS", help="with --disrupt delete: a node that goes leaves so much grace"
+    )
     group.add_argument("--min-sync", type=float, default=1.0, metavar="SECONDS", help="kube-proxy's minSyncPeriod (1)")
     group.add_argument(
         "--verify-fix", action="store_true", help="apply what the findings propose, prove again, show both"
@@ -219,6 +222,7 @@ def over(spec: LocalSpec, arguments: argparse.Namespace, plan: Plan) -> LocalSpe
     from dataclasses import replace
 
     from lameduck.core.instants import from_seconds
+    from lameduck.core.plan import Disruption
 
     if arguments.replicas is not None and arguments.replicas < 1:
         raise UsageError("--replicas is 1 or more")
@@ -233,7 +237,10 @@ def over(spec: LocalSpec, arguments: argparse.Namespace, plan: Plan) -> LocalSpe
         "max_unavailable": _given(arguments.max_unavailable, "--max-unavailable"),
         "min_ready_seconds": arguments.min_ready_seconds,
         "deadline": None if arguments.deadline is None else from_seconds(arguments.deadline),
+        "notice": None if arguments.notice is None else from_seconds(arguments.notice),
     }
+    if arguments.notice is not None and plan.disruption.kind is not Disruption.DELETE:
+        raise UsageError("--notice is what a node that goes away leaves a pod: it goes with --disrupt delete")
     if plan.disruption.command:
         said["disrupt_command"] = ("/bin/sh", "-c", plan.disruption.command)
     return replace(

@@ -337,7 +337,7 @@ class LocalCluster:
             pre_stop=str(hook) if hook else "",
             pre_stop_delay=hook.seconds * SECOND if hook and hook.kind is life.HookKind.SLEEP else 0,
             address=self._hop.address if self._hop else self._doorway.address if self._doorway else "",
-            notes=(*self._maker.notes, *filter(None, [path.told(spec.via)]), *spec.ignored),
+            notes=(*self._maker.notes, *filter(None, [path.told(spec.via), _noticed(spec)]), *spec.ignored),
             details={
                 "command": list(command),
                 "isolation": str(self._maker.isolation),
@@ -369,6 +369,12 @@ def _strategy(spec: LocalSpec) -> str:
     if spec.kind != "Deployment":
         return spec.kind
     return "Recreate" if spec.recreate else "RollingUpdate"
+
+
+def _noticed(spec: LocalSpec) -> str:
+    if spec.notice is None:
+        return ""
+    return f"every pod was deleted as by a node that goes away in {human(spec.notice)}: that was its grace period"
 
 
 def _quoted(tail: str) -> str:

@@ -56,7 +56,7 @@ class Disruptor:
             return "no pod is ready"
         match self._spec.disruption:
             case Disruption.DELETE:
-                cluster.delete(pods[0])
+                cluster.delete(pods[0], self._spec.notice)
             case Disruption.KILL:
                 cluster.delete(pods[0], 0)
             case Disruption.EVICT:

@@ -133,6 +133,8 @@ class LocalSpec:
     disruption: Disruption = Disruption.ROLLOUT
     disrupt_command: tuple[str, ...] = ()
     """What `Disruption.RELOAD` runs in every serving container."""
+    notice: int | None = None
+    """The grace period that `Disruption.DELETE` gives, as a node that goes away leaves no more; None: the pod's own."""
     deadline: int | None = None
     """How long one disruption may take; None: the progress deadline."""
     name: str = "app"
