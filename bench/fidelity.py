@@ -39,8 +39,11 @@ KNOWN = {
     "adp/new": "its sidecar takes a probe's connection for a client's unless the prober closes first, a race of "
     "microseconds that the kubelet wins about every second time (measured: 1.6 to 5.5 s, then 1.6 to 4.5 s) and a "
     "holder here hardly ever",
-    "aq/new": "its hook ends 1 s after the last connection, and that comes 0.05 or 1 s after the deletion: the median "
-    "lies in one group or in the other (measured again on the real cluster: 1366 ms, from 1114 to 2094)",
+    **dict.fromkeys(
+        ("ad/new", "aq/new"),
+        "its hook ends 1 s after the last connection, and that comes 0.05 or 1 s after the deletion: the median "
+        "lies in one group or in the other (measured again on the real cluster: 1366 ms, from 1114 to 2094)",
+    ),
     "i/keep": START_ALONE,
     "i/new": START_ALONE,
     "i0/new": f"{START_ALONE}. Two of these, younger than 4 s, really got their stop signal 1.3 s late and "

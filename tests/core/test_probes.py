@@ -47,7 +47,7 @@ def test_an_answer_counts_after_as_many_alike_in_a_row_as_its_threshold_says(
 
 @pytest.mark.parametrize(
     ("initial_delay", "phase", "first"),
-    [(0, 0, 0), (0, 430, 430), (2_000, 430, 2_000), (300, 430, 430)],
+    [(0, 0, 0), (0, 430, 430), (2_000, 430, 2_430), (1_430, 430, 1_430), (300, 430, 430)],
 )
 def test_the_first_question_waits_for_the_workers_clock_and_the_initial_delay(
     initial_delay: int, phase: int, first: int

@@ -78,8 +78,12 @@ Effect = Ask | ReadyChanged
 
 
 def begin(spec: ProbeSpec, started: int, phase: int) -> Probe:
-    """The probe of a container that started at an instant; its worker's clock is `phase` behind (0 … period)."""
-    first = started + max(spec.initial_delay, phase)
+    """The probe of a container that started at an instant, and whose worker first looks `phase` (ns) later.
+
+    Then it looks once in a period, and asks when it looks and the initial delay is over: not at its very end.
+    """
+    missing = max(0, spec.initial_delay - phase)
+    first = started + phase + -(-missing // spec.period) * spec.period
     return Probe(spec, first, first)
 
 
