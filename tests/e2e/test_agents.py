@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.rig import Cluster, Shape, command, prove, sleep
+from tests.e2e.rows import EDGES, NO_DELAY
 
 AGENT_IMAGE = os.environ.get("E2E_AGENT_IMAGE", "")
 AGENTS = "app.kubernetes.io/name=lameduck-agent"
@@ -68,6 +69,27 @@ def test_two_agents_name_the_cause_of_a_loss(cluster: Cluster, tmp_path: Path, k
     keep("agents-lossy", "drains, no preStop; two agents in the cluster", outcome)
     assert outcome.verdict == "FAILED"
     assert ("LD101", "LD901") in outcome.causes
+
+
+@pytest.mark.parametrize(("name", "hook"), [("clean", sleep(5)), ("lossy", None)])
+def test_five_hundred_requests_a_second_from_inside(
+    name: str, hook: dict[str, object] | None, cluster: Cluster, tmp_path: Path, keep: Callable[..., None]
+) -> None:
+    """The agents are on time, and nothing is blamed on a race that was a closed listener."""
+    cluster.deploy("inside-500", Shape(("sees-off",), hook=hook, spread=True))
+    try:
+        outcome = prove("deployment/inside-500", tmp_path, *INSIDE, "--qps", "500", "--rollouts", "1")
+    finally:
+        cluster.remove("inside-500")
+    what = f"drains, {'preStop sleep 5' if hook else 'no preStop'}; two agents in the cluster, 500 requests/s"
+    keep(f"agents-500-{name}", what, outcome)
+    if hook:
+        assert (outcome.verdict, outcome.proof["failed"]) == ("PROVEN", 0), outcome.fallen
+        return
+    assert outcome.verdict == "FAILED"
+    assert outcome.fallen == []
+    assert outcome.causes <= {NO_DELAY, *EDGES}
+    assert outcome.counts[NO_DELAY] >= 0.9 * outcome.proof["failed"]
 
 
 def test_an_agent_that_is_killed_makes_it_inconclusive_and_never_proven(
