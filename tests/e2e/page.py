@@ -44,16 +44,17 @@ TITLES = {
     "rows": "Rollouts",
     "disrupt": "Other disruptions",
     "agents": "Load from inside the cluster",
+    "imported": "Load by another tool",
     "fault": "Faults while proving",
     "c": "Cases from the field",
     "story": "500 requests/s, five rollouts",
 }
-ORDER = ("rows", "disrupt", "agents", "fault", "c", "story")
+ORDER = ("rows", "disrupt", "agents", "imported", "fault", "c", "story")
 
 
 def group(name: str) -> str:
     head = name.partition("-")[0]
-    if head in {"disrupt", "agents", "fault", "story"}:
+    if head in {"disrupt", "agents", "imported", "fault", "story"}:
         return head
     return "c" if head[0] == "c" and head[1:].isdigit() else "rows"
 
