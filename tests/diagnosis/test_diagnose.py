@@ -76,6 +76,11 @@ ROWS = {
         hook(1_000, ok=False), [lost(1_050, "refused")], ("LD109", "LD901")),
     "long after the endpoint left: the data plane": (
         going(exited=60), [lost(8_000, "timeout", after=5_000)], ("LD914", "LD914")),
+    "long after the endpoint left, by a pod that stands in while none is ready": (
+        [*hook(5_000), *life("next", created=50, started=1_000)], [lost(5_100, "refused")], ("LD202", "LD901")),
+    "long after the endpoint left, though another one is ready": (
+        [*hook(5_000), *life("next", created=50, started=1_000, endpoint_ready=1_500)],
+        [lost(5_100, "refused")], ("LD914", "LD914")),
     "no endpoint at all": (
         QUIET_EXIT, [lost(100, "refused", pod="")], ("LD202", "LD901")),
     "SIGKILL, and PID 1 is a shell without a handler": (

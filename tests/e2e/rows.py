@@ -173,7 +173,7 @@ ROWS = {
         Shape(POLITE, replicas=1, strategy=ONE_BY_ONE, hook=sleep(5), environment={"LISTEN_AFTER": "8"}),
         "FAILED",
         frozenset({NO_ENDPOINT}),
-        EDGES | {TOO_SHORT},
+        (EDGES - {DEAD_KEPT}) | {TOO_SHORT},
         qps=200,
         lost=(200, 2500),
     ),

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from lameduck.core.exchange import Behind, Failure, Kind, Stage
 from lameduck.core.finding import Confidence
-from lameduck.core.instants import MILLISECOND, human
+from lameduck.core.instants import MILLISECOND, SECOND, human
 from lameduck.core.join import CLOSED_BEFORE, Joined, Tie, stage_of_life
 from lameduck.core.timeline import Milestone, PodHistory
 from lameduck.defects.cause import (
@@ -39,6 +39,8 @@ from lameduck.defects.evidence import Evidence
 BROKEN_HOOK = 500 * MILLISECOND
 """A preStop that failed this soon after the deletion never delayed anything."""
 
+HEARD = 2 * SECOND
+"""How late a data plane may hear of an endpoint."""
 GAPS = {"Recreate": "LD201", "DaemonSet": "LD207", "StatefulSet": "LD208"}
 """Whose rollout leaves no endpoint, by kind; a Deployment's rolling update is LD202."""
 WRONG = frozenset({Kind.BAD_STATUS, Kind.BAD_BODY})
@@ -190,11 +192,24 @@ def _connect(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
     if not_ready is not None and at - not_ready > evidence.late:
         if evidence.facts.get("resolve") == "once":
             return Cause("LD607", "LD914", "the client asked for the name once, and the pod's address outlived the pod")
+        if _stands_in(pod, at, evidence):
+            code = GAPS.get(str(evidence.facts.get("strategy")), "LD202")
+            return Cause(code, "LD901", "no endpoint was ready, and a pod that was ending was asked in its place")
         return Cause("LD914", "LD914", f"its endpoint had not been ready for {human(at - not_ready)}")
     if evidence.facts.get("publish_not_ready") and (not_ready is None or at <= not_ready + evidence.late):
         return Cause("LD601", "LD901", "unready addresses are published: its endpoint stays until the pod has ended")
     code, because = _why_no_delay(pod, evidence)
     return Cause(code, "LD901", because)
+
+
+def _stands_in(pod: PodHistory, at: int, evidence: Evidence) -> bool:
+    """Whether a pod that is ending is asked because none is ready: the data plane's rule while it serves (KEP-1669)."""
+    if at > instant_of(pod, Milestone.EXITED) + HEARD:
+        return False
+    return not any(
+        instant_of(each, Milestone.ENDPOINT_READY) + HEARD <= at < instant_of(each, Milestone.ENDPOINT_NOT_READY)
+        for each in evidence.pods.values()
+    )
 
 
 def _why_no_delay(pod: PodHistory, evidence: Evidence) -> tuple[str, str]:
