@@ -117,11 +117,8 @@ def step(node: Node, event: Event, now: int) -> tuple[Node, tuple[InForce, ...]]
     known = _apply(node.endpoints, event)
     if _heeded(node, known) != _heeded(node, node.endpoints):
         node = replace(node, dirty=now if node.dirty is None else node.dirty)
-    if known != node.endpoints:
-        node = replace(node, endpoints=known)
-        node, more = _run(node, now)
-        effects += more
-    return node, effects
+    node, more = _run(replace(node, endpoints=known), now)
+    return node, effects + more
 
 
 def _heeded(node: Node, known: tuple[Endpoint, ...]) -> tuple[Endpoint, ...] | tuple[str, ...]:
