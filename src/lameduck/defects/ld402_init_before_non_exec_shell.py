@@ -10,8 +10,12 @@ Why it loses requests
 Fix and its safety
     exec before the server; an init does not replace it.
 
+When not to care
+    lameduck-pod run tells what the shell leaves behind to stop, and waits for it.
+
 Evidence
-    Measured with tini 0.19 (also -g) and dumb-init 1.2.5: the container ends after 0.1 s.
+    Measured with tini 0.19 (also -g) and dumb-init 1.2.5: the container ends after 0.1 s. Below lameduck-pod run the
+    server drains (tests/manifests/test_pid1_table.py).
 
 Example
     start.sh:
