@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 import uuid
 from typing import Any
 
 import pytest
 
-from lameduck_pod import asgi, draining, journal, wsgi
+from lameduck_pod import asgi, draining, farewell, journal, wsgi
 from lameduck_pod.gate import CLOSED, DRAINING, LAME_DUCK, READY, State
 
 QUICK: dict[str, Any] = {"least": 0.2, "quiet": 0.05, "most": 2}
@@ -268,3 +269,21 @@ def test_a_look_between_the_signal_and_the_decision_does_not_take_it_back() -> N
     duck.layer.lame = True
     duck.layer._look(time.monotonic_ns())
     assert duck.layer.lame
+
+
+@pytest.mark.parametrize(
+    ("version", "signals", "said"), [("1.1", 1, True), ("2", 1, False), ("1.1", 2, False)], ids=str
+)
+def test_idle_connections_are_ended_before_the_servers_own_stop(monkeypatch, version, signals, said) -> None:
+    calls: list[str] = []
+    passed = threading.Event()
+    monkeypatch.setattr(farewell, "say", lambda _busy: calls.append("farewell"))
+    duck = asgi.LameDuck(answering(), least=0.4, quiet=0.05, most=2, on_drained=lambda: calls.append("drained"))
+    duck.layer.hold.previous = lambda *_: None  # a server with a stop of its own
+    duck.layer.hold.pass_on = passed.set  # type: ignore[method-assign]
+    ask(duck, scope(version=version))
+    for _ in range(signals):
+        duck.layer._stop_signal()
+        time.sleep(0.15)  # sooner it is the same stop
+    assert passed.wait(5)
+    assert calls == ["farewell", "drained"] if said else ["drained"]
