@@ -6,10 +6,10 @@
     server.start(); hold(server, layer); server.wait_for_termination() # aio: await aio_hold
 
 Law: on the stop signal the health service says NOT_SERVING and every RPC is served; when nothing has been in hand for
-`quiet`, and not before `least`, ``server.stop(grace)`` runs. gRPC has no ``Connection: close``: clients leave when they
-watch health, or at ``grpc.max_connection_age_ms``, so let the server have one. The health service is written in the
-protocol's own bytes (grpc.health.v1: string service = 1; ServingStatus status = 1), since grpcio has none without more
-packages.
+`quiet`, and not before `least`, ``server.stop(grace)`` runs. gRPC has no ``Connection: close``: clients leave at
+``grpc.max_connection_age_ms``, so let the server have one (measured: without it an RPC is lost now and then). The
+health service is written in the protocol's own bytes (grpc.health.v1: string service = 1; ServingStatus status = 1),
+since grpcio has none without more packages.
 """
 
 from __future__ import annotations

@@ -242,7 +242,7 @@ def page() -> None:
     lines = [f"| server | {' | '.join(layer_table.WAYS)} |".replace("inside", "**inside**")]
     lines += ["| --- " * (1 + len(layer_table.WAYS)) + "|"]
     for name in (name for name in SERVERS if name in results):
-        cells = (", ".join(map(layer_table.cell, results[name].get(way, ()))) for way in layer_table.WAYS)
+        cells = (", ".join(map(layer_table.cell, results[name].get(way, ()))) or "–" for way in layer_table.WAYS)
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     dates = sorted({one["date"] for ways in results.values() for found in ways.values() for one in found})
     lines += ["", f"`tests/cluster/layer/measure.py`, {' and '.join(dates)}; {versions()}."]
