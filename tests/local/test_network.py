@@ -18,7 +18,7 @@ from tests.local.harness import MODES, output, play, running, server
 from lameduck.core.instants import MILLISECOND, SECOND
 from lameduck.core.timeline import Event, Milestone
 from lameduck.local import relay
-from lameduck.local.pool import SocketPool
+from lameduck.local.pool import SocketPool, right_size
 
 each_mode = pytest.mark.parametrize("mode", MODES)
 M = Milestone
@@ -190,6 +190,14 @@ def test_a_pool_asks_for_more_when_half_is_gone_and_doubles_when_it_ran_dry() ->
     pool.take().close()
     assert asked == [64, 32, 32, 64], "it ran dry: now it is to hold 128"
     pool.close()
+
+
+@pytest.mark.parametrize(
+    ("files", "replicas", "size"),
+    [(20_000, 3, 64), (20_000, 200, 25), (1_024, 20, 12), (1_024, 500, 4), (-1, 9_999, 64)],
+)
+def test_the_sockets_of_many_pods_leave_half_of_the_descriptors_free(files: int, replicas: int, size: int) -> None:
+    assert right_size(files, replicas) == size
 
 
 def test_a_pool_that_gets_nothing_says_so_instead_of_blaming_the_pod() -> None:

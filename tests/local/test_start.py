@@ -1,6 +1,7 @@
 """How a workload comes up, and the one line that says why it does not."""
 
 import asyncio
+import errno
 import re
 import socket
 from pathlib import Path
@@ -12,6 +13,7 @@ from lameduck.core.errors import EnvironmentFault, LameduckError, UsageError
 from lameduck.core.instants import SECOND
 from lameduck.core.timeline import Milestone
 from lameduck.local.cluster import LocalCluster
+from lameduck.local.kubelet import KubeletPod
 from lameduck.local.spec import LocalSpec
 
 pytestmark = pytest.mark.rollout
@@ -62,6 +64,30 @@ def test_what_could_never_work_is_refused_before_anything_runs(
 
 def test_a_sleep_as_long_as_the_grace_period_is_allowed(tmp_path: Path) -> None:
     LocalSpec(command=server("drains"), grace=5 * SECOND, pre_stop_sleep=5, run_dir=tmp_path).check()
+
+
+def test_a_machine_that_has_nothing_left_for_another_pod_ends_the_rollout_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen with 200 pods: the second one of a rollout is made on a timer, where an exception stops nothing."""
+
+    async def scene() -> None:
+        async with running(tmp_path, *server("drains"), replicas=2, port=8001, env={"PORT": "8001"}) as watched:
+            made = 0
+
+            def make(*arguments: object) -> KubeletPod:
+                nonlocal made
+                made += 1
+                if made == 2:
+                    raise OSError(errno.EMFILE, "Too many open files")
+                return make_one(*arguments)  # type: ignore[arg-type]
+
+            make_one = watched.cluster._maker.make
+            monkeypatch.setattr(watched.cluster._maker, "make", make)
+            with pytest.raises(EnvironmentFault, match="cannot be started: Too many open files"):
+                await asyncio.wait_for(watched.cluster.disrupt(1), 20)
+
+    play(scene)
 
 
 @pytest.mark.parametrize("mode", ["sandbox", "emulated"])

@@ -237,7 +237,7 @@ class LocalCluster:
             match effect:
                 case rolling.Create(name, revision):
                     self._create(name, revision)
-                case rolling.Delete(name):
+                case rolling.Delete(name) if name in self._pods:  # else it could not be started
                     self._pods[name].feed(life.Deleted())
                 case rolling.Completed():
                     self._done(True)
@@ -253,7 +253,11 @@ class LocalCluster:
 
     def _create(self, name: str, revision: int) -> None:
         delays = self._spec.timings.draw(self._rng, self._relist)
-        self._pods[name] = self._maker.make(name, revision, delays, self, self._observe, self._clock)
+        try:
+            self._pods[name] = self._maker.make(name, revision, delays, self, self._observe, self._clock)
+        except OSError as error:
+            self._fail(EnvironmentFault(f"{name} cannot be started: {error.strerror or error}: see ulimit -a"))
+            return
         self._pods[name].feed(life.Created())
 
     # waiting, and why it was in vain

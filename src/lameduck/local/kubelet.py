@@ -87,7 +87,7 @@ class Inside:
 
 
 class KubeletPod:
-    """A pod with its holder, its sockets and its timer. `inside` has its containers by name."""
+    """A pod with its holder, so many `sockets` at hand, and its timer. `inside` has its containers by name."""
 
     def __init__(
         self,
@@ -99,11 +99,12 @@ class KubeletPod:
         control: Control,
         observe: Observer,
         clock: Callable[[], int],
+        sockets: int,
     ) -> None:
         self.pod = pod
         self.ip = address
         self.inside = inside
-        self.pool = SocketPool(lambda count: holder.tell("sockets", count=count), holder.wait)
+        self.pool = SocketPool(lambda count: holder.tell("sockets", count=count), holder.wait, sockets)
         self.listeners: list[tuple[int, str, bool]] = []
         """(port, text, whether a connection to the pod's address arrives there)"""
         self._holder = holder

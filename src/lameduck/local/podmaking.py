@@ -21,6 +21,7 @@ from lameduck.local.kubelet import Control, Inside, KubeletPod
 from lameduck.local.link import Zygote
 from lameduck.local.mounting import Mount
 from lameduck.local.podplan import environment, expand
+from lameduck.local.pool import right_size
 from lameduck.local.ports import PortChoice, free_port
 from lameduck.local.sandbox import Isolation
 from lameduck.local.spec import LocalSpec
@@ -101,6 +102,7 @@ class PodMaker:
             control=control,
             observe=observe,
             clock=clock,
+            sockets=right_size(resource.getrlimit(resource.RLIMIT_NOFILE)[0], spec.replicas),
         )
 
     def discard(self, name: str) -> None:

@@ -14,17 +14,27 @@ from collections.abc import Callable
 
 from lameduck.local.channel import MOST_DESCRIPTORS
 
+_FEWEST = 4
 _FIRST = 64
 _MOST = 512
+
+
+def right_size(files: int, replicas: int) -> int:
+    """How many sockets each pod keeps ready, where a process may have so many `files` open (below 0: no limit).
+
+    At most half of them: and of a rollout there are up to twice as many pods as replicas, those that are gone and still
+    dialled among them.
+    """
+    return _FIRST if files < 0 else max(_FEWEST, min(_FIRST, files // (4 * replicas)))
 
 
 class SocketPool:
     """One pod's sockets. `ask` requests so many more; `wait` blocks a moment until some have come (rarely called)."""
 
-    def __init__(self, ask: Callable[[int], None], wait: Callable[[], None]) -> None:
+    def __init__(self, ask: Callable[[int], None], wait: Callable[[], None], size: int = _FIRST) -> None:
         self._ask = ask
         self._wait = wait
-        self._want = _FIRST
+        self._want = size
         self._asked = 0
         self._ready: deque[int] = deque()
 
