@@ -47,7 +47,9 @@ KNOWN = {
     "i/keep": START_ALONE,
     "i/new": START_ALONE,
     "i0/new": f"{START_ALONE}. Two of these, younger than 4 s, really got their stop signal 1.3 s late and "
-    "lost 75 and 97; the one that got it at once lost 531, since it was replaced before kube-proxy's next sync",
+    "lost 75 and 97, for a pod's worker waits for a relist that is newer than its last sync (GetNewerThan in "
+    "pod_workers.go; not imitated: who rolls out has old pods); the one that got it at once lost 531, since it was "
+    "replaced before kube-proxy's next sync",
     "d/keep": "its nine real starts lay at two phases of the relist, 0.44 and 0.88 s",
 }
 """What is known of rows that differ."""
