@@ -24,16 +24,17 @@ from subjects import servers, subjects, versions
 CARDS = Path(__file__).parent / "cards"
 PAGE = servers.ROOT / "docs/scorecard.md"
 HEAD, FOOT = Path(__file__).with_name("head.md"), Path(__file__).with_name("foot.md")
-COLUMNS = {
+BOTH = {
     "in_flight": "in flight",
     "six_slow": "six slow",
     "new": "new",
     "new_busy": "new, draining",
     "idle": "on idle",
     "idle_busy": "on idle, draining",
-    "half": "half head",
+    "half": "half",
     "queue": "queue",
 }
+STREAMS = {"late": "before GOAWAY is read", "late_busy": "the same, draining"}
 
 
 class Backend(BaseHTTPRequestHandler):
@@ -99,18 +100,31 @@ def page() -> None:
     """Write the dated page."""
     cards = {card["name"]: card for card in (json.loads(path.read_text()) for path in CARDS.glob("*.json"))}
     dates = sorted({card["date"] for card in cards.values()})
-    lines = [
-        f"# The scorecard, {' and '.join(dates)}\n",
-        HEAD.read_text().replace("VERSIONS", versions()),
-        "| server | grade | " + " | ".join(COLUMNS.values()) + " | what it needs |",
-        "|" + " --- |" * (len(COLUMNS) + 3),
-    ]
-    for name in (name for name in subjects() if name in cards):
-        card = cards[name]
-        cells = ("/".join(dict.fromkeys(card["letters"].get(column, []))) or "–" for column in COLUMNS)
-        needs = re.split("[:;]", (card["safe_set"] or ["nothing"])[0])[0]
-        lines.append(f"| {name} | **{card['grade']}** | " + " | ".join(f"`{c}`" for c in cells) + f" | {needs} |")
+    asked = [cards[name] for name in subjects() if name in cards]
+    head = HEAD.read_text().replace("VERSIONS", versions())
+    lines = [f"# The scorecard, {' and '.join(dates)}\n", head, "## HTTP/1.1\n"]
+    lines += table([card for card in asked if card.get("protocol", "HTTP/1.1") == "HTTP/1.1"], BOTH)
+    lines += ["", "## HTTP/2 in cleartext, and gRPC\n"]
+    lines += table([card for card in asked if card.get("protocol", "HTTP/1.1") != "HTTP/1.1"], BOTH | STREAMS)
     PAGE.write_text("\n".join(lines) + "\n" + FOOT.read_text())
+
+
+def table(cards: list[dict], columns: dict[str, str]) -> list[str]:
+    """Its lines; GOAWAY and health where the columns are those of streams."""
+    told = ["GOAWAY, idle", "health"] if STREAMS.keys() <= columns.keys() else []
+    titles = ["server", "grade", *columns.values(), *told, "what it needs"]
+    lines = ["| " + " | ".join(titles) + " |", "|" + " --- |" * len(titles)]
+    for card in cards:
+        cells = ["/".join(dict.fromkeys(card["letters"].get(column, []))) or "–" for column in columns]
+        row = [card["name"], f"**{card['grade']}**", *(f"`{cell}`" for cell in cells)]
+        if told:
+            ids = dict.fromkeys(x["last_stream"] for x in card["goaways_idle"])
+            row.append(", then ".join("2³¹ − 1" if last == 2**31 - 1 else str(last) for last in ids) or "never")
+            said = [x["status"] for x in card["health"] or [] if x["status"] == "NOT_SERVING"]
+            row.append("–" if card["health"] is None else (said or ["never NOT_SERVING"])[0])
+        row.append(re.split("[:;(]", (card["safe_set"] or ["nothing"])[0])[0].strip())
+        lines.append("| " + " | ".join(row) + " |")
+    return lines
 
 
 if __name__ == "__main__":

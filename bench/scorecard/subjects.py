@@ -20,6 +20,8 @@ APPS = Path(__file__).parent / "apps"
 CACHE = Path.home() / ".cache/lameduck-scorecard"
 TRAEFIK = Path.home() / ".cache/lameduck-k8s/traefik-v3.5.0"
 SPRING = ("3.3.5", "3.5.7", "4.1.2")
+QUARKUS = "3.20.0"
+MODELS = ("mlserver==1.7.1", "bentoml==1.4.40")
 LIGHT4J = {"1.5.14": ("one", 17), "1.5.15": ("one", 17), "2.3.3": ("two", 21)}
 """Version → the sources that fit it, and the oldest Java."""
 POD = (str(servers.ROOT / ".venv/bin/lameduck-pod"), "run")
@@ -75,7 +77,7 @@ def subjects(backend: int = 0) -> dict[str, Subject]:
     found["hypercorn, 1 worker"] = Subject(workers, env={**servers.environment(layer=False), **quiet})
     below = (*POD, "--delay", "3", "--", *workers)
     found["hypercorn, 1 worker + layer + run"] = Subject(below, env={**servers.environment(layer=True), **quiet})
-    return found | node() | go() | java() | start_scripts() | proxies(backend)
+    return found | node() | go() | java() | models() | start_scripts() | proxies(backend) | streams(backend)
 
 
 def node() -> dict[str, Subject]:
@@ -127,6 +129,12 @@ def java() -> dict[str, Subject]:
     found["spring boot 3.5.7, lameduck"] = Subject(
         (*run, "--server.address=127.0.0.1", "--lameduck=true"), make=lambda: _spring("3.5.7")
     )
+    run = (_java(17), "-Dquarkus.http.port={port}", "-Dquarkus.http.host=127.0.0.1")
+    jar = ("-jar", str(CACHE / f"quarkus-{QUARKUS}/target/quarkus-app/quarkus-run.jar"))
+    found[f"quarkus {QUARKUS}"] = Subject((*run, *jar), make=_quarkus)
+    found[f"quarkus {QUARKUS}, shutdown.timeout 20 s"] = Subject(
+        (*run, "-Dquarkus.shutdown.timeout=20", *jar), make=_quarkus
+    )
     for version in LIGHT4J:
         found[f"light-4j {version}"] = Subject(_light(version), make=lambda v=version: _light4j(v))  # type: ignore[misc]
     found["light-4j 1.5.15, lameduck"] = Subject(
@@ -156,6 +164,13 @@ def _spring(version: str) -> None:
         _maven(folder, {}, 17)
 
 
+def _quarkus() -> None:
+    folder = CACHE / f"quarkus-{QUARKUS}"
+    if not (folder / "target/quarkus-app").exists():
+        shutil.copytree(APPS / "quarkus", folder, dirs_exist_ok=True)
+        _maven(folder, {"quarkus": QUARKUS}, 17)
+
+
 def _light4j(version: str) -> None:
     folder = CACHE / "light4j"
     generation, release = LIGHT4J[version]
@@ -173,6 +188,65 @@ def _maven(folder: Path, said: dict[str, str], release: int) -> None:
     run = subprocess.run(words, cwd=folder, check=False, timeout=300, env=env, capture_output=True, text=True)
     if run.returncode:
         raise SystemExit(f"{folder.name} was not built:\n{run.stdout[-2000:]}")
+
+
+def models() -> dict[str, Subject]:
+    """MLServer and BentoML, in a venv of their own; left out where uv is not there to make it."""
+    if not shutil.which("uv"):
+        return {}
+    folder, apps = CACHE / "models", APPS / "models"
+    binaries, message = folder / "bin", CACHE / "infer.bin"
+
+    def make() -> None:
+        if not (binaries / "bentoml").exists():
+            subprocess.run(["uv", "venv", "-q", "--allow-existing", folder], check=True)
+            words = ["uv", "pip", "install", "-q", "--python", binaries / "python", *MODELS]
+            subprocess.run(words, check=True, timeout=400)
+        subprocess.run([binaries / "python", apps / "slow_model.py", message], check=True, timeout=60)
+
+    script = str(apps / "mlserver.sh")
+    http = ("--path", "/v2/health/ready", "--slow", "/v2/models/slow/infer", "--slow-body", '{"inputs": []}')
+    service = "/inference.GRPCInferenceService"
+    grpc = ("--grpc", "--path", f"{service}/ServerReady", "--slow", f"{service}/ModelInfer")
+    bento = ("--path", "/readyz", "--slow", "/slow", "--slow-body", "{}")
+    run = (str(binaries / "bentoml"), "serve", "service:Service", "--working-dir", str(apps), "--host", "127.0.0.1")
+    return {
+        "mlserver": Subject(("sh", script, str(binaries), "http", "{port}"), http, make=make),
+        "mlserver, gRPC": Subject(
+            ("sh", script, str(binaries), "grpc", "{port}"), (*grpc, "--slow-body", f"@{message}"), make=make
+        ),
+        "bentoml": Subject((*run, "--port", "{port}"), bento, {"BENTOML_DO_NOT_TRACK": "True"}, make),
+    }
+
+
+def streams(backend: int) -> dict[str, Subject]:
+    """HTTP/2 in cleartext, and gRPC."""
+    h2c, grpc = ("--http", "h2c"), ("--grpc", "--path", "/p/fast", "--slow", "/p/slow")
+    found: dict[str, Subject] = {}
+    for layer in (False, True):
+        env = {**servers.environment(layer=layer), "LAMEDUCK_JOURNAL": "none"}
+        more = " + layer" * layer
+        found["hypercorn -w 0, h2c" + more] = Subject(servers.words("hypercorn -w 0"), h2c, env)
+        words = servers.words("granian asgi")
+        found["granian asgi, h2c" + more] = Subject((words[0], "--http", "2", *words[1:]), h2c, env)
+    python = str(servers.BIN / "python")
+    for kind in ("sync", "aio"):
+        for how, said in {"default": "default", "stop-none": "stop(None)", "stop": "stop(10)"}.items():
+            words = (python, str(APPS / "grpc_server.py"), kind, how, "{port}")
+            found[f"grpcio {kind}, {said}"] = Subject(words, grpc)
+        env = {**servers.environment(layer=True), "LAMEDUCK_JOURNAL": "none"}
+        found[f"grpcio {kind} + layer"] = Subject(
+            (python, str(servers.APPS / "grpc_app.py"), kind, "{port}"), grpc, env
+        )
+    if shutil.which("node"):
+        script = str(APPS / "http2.js")
+        for how in ("default", "close", "goaway", "lameduck"):
+            found[f"node http2, {how}"] = Subject(("node", script, "{port}", how), h2c)
+    for name, subject in go().items():
+        found[name + ", h2c"] = Subject((*subject.command, "h2c"), h2c, make=subject.make)
+    for name, subject in proxies(backend, http2=True).items():
+        found[name + ", h2c"] = Subject(subject.command, (*h2c, *subject.options))
+    return found
 
 
 def start_scripts() -> dict[str, Subject]:
@@ -202,22 +276,27 @@ def start_scripts() -> dict[str, Subject]:
     return found
 
 
-def proxies(backend: int) -> dict[str, Subject]:
+def proxies(backend: int, *, http2: bool = False) -> dict[str, Subject]:
     """nginx, HAProxy and Traefik, by their signals."""
     found: dict[str, Subject] = {}
+    folder = CACHE / ("http2" if http2 else "http1")
+    shutil.rmtree(folder, ignore_errors=True)  # with what earlier runs put their ports into
+    folder.mkdir()
+    listen = {"nginx.conf": " http2", "haproxy.cfg": " proto h2"} if http2 else {}
     for name, text in {"nginx.conf": NGINX, "haproxy.cfg": HAPROXY, "routes.yml": TRAEFIK_ROUTES}.items():
-        (CACHE / name).write_text(text.format(backend=backend, folder=CACHE))
+        said = text.format(backend=backend, folder=folder)
+        (folder / name).write_text(said.replace("127.0.0.1:PORT", "127.0.0.1:PORT" + listen.get(name, "")))
     if shutil.which("nginx"):
-        conf = str(CACHE / "nginx.conf")
+        conf = str(folder / "nginx.conf")
         words = ("sh", "-c", PUT_PORT + 'nginx -p /tmp -c "$0.$PORT"', conf, "{port}")
         found["nginx, SIGTERM"] = Subject(words)
         found["nginx, SIGQUIT"] = Subject(words, ("--signal", "QUIT"))
     if shutil.which("haproxy"):
-        words = ("sh", "-c", PUT_PORT + 'haproxy -q -f "$0.$PORT"', str(CACHE / "haproxy.cfg"), "{port}")
+        words = ("sh", "-c", PUT_PORT + 'haproxy -q -f "$0.$PORT"', str(folder / "haproxy.cfg"), "{port}")
         found["haproxy, SIGTERM"] = Subject(words)
         found["haproxy, SIGUSR1"] = Subject(words, ("--signal", "USR1"))
     if TRAEFIK.exists():
-        static = ("--providers.file.filename=" + str(CACHE / "routes.yml"), "--global.sendAnonymousUsage=false")
+        static = ("--providers.file.filename=" + str(folder / "routes.yml"), "--global.sendAnonymousUsage=false")
         words = (str(TRAEFIK), "--entrypoints.web.address=127.0.0.1:{port}", *static, "--log.level=ERROR")
         found["traefik"] = Subject(words)
         grace = "--entrypoints.web.transport.lifeCycle.requestAcceptGraceTimeout=3"

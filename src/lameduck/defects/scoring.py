@@ -25,7 +25,7 @@ from lameduck.defects.grading import (
     too_late,
 )
 from lameduck.defects.scorewords import WORDS, Line, Mark, line_of, unknown_of, words_of
-from lameduck.defects.streaming import goaways_of, lines_of, steps
+from lameduck.defects.streaming import lines_of, steps
 
 LATE = 2 * SECOND
 """A connection that is kept open for so long after the signal has had its chance to be told."""
@@ -65,7 +65,8 @@ class Card:
                 for x in self.lines
             ],
             "letters": {question.name.lower(): list(runs) for question, runs in o.runs.items()},
-            "goaways": None if o.protocol is Protocol.HTTP_1 else [asdict(x) for x in goaways_of(o)],
+            "goaways_idle": [asdict(x) for x in o.idle.goaways] if o.idle else [],
+            "goaways_busy": [asdict(x) for x in o.busy_goaways],
             "health": None if o.health is None else [asdict(x) for x in o.health],
             "seconds": round(o.seconds, 1),
         }

@@ -24,11 +24,6 @@ def lines_of(seen: Observed) -> list[Line]:
     return [_goaway(seen), _late(seen), *([_health(seen)] if seen.protocol is Protocol.GRPC else [])]
 
 
-def goaways_of(seen: Observed) -> tuple[Goaway, ...]:
-    """Those of an idle connection, else of one with a stream in flight."""
-    return (seen.idle.goaways if seen.idle else ()) or seen.busy_goaways
-
-
 def steps(goaways: tuple[Goaway, ...]) -> str:
     """``after 2 ms: last stream 2³¹ − 1, after 9 ms: last stream 1``."""
     said = (

@@ -105,8 +105,7 @@ async def _together(subject: Subject, notes: Notes, asks: list[tuple[str, Ask]],
 
 
 async def _keeps_alive(server: Server) -> bool:
-    client = server.client()
-    await client.connect()
+    client = await questions.opened(server)
     letter = await client.ask(server.subject.fast, look=False)
     await asyncio.sleep(0.05)
     kept = letter is Letter.ANSWERED and not client.gone()

@@ -11,6 +11,7 @@ import signal
 import time
 from dataclasses import dataclass, field, replace
 
+from lameduck.core.errors import EnvironmentFault
 from lameduck.core.shutdown import (
     AGAIN,
     GOOD,
@@ -63,13 +64,23 @@ def slow_of(server: Server) -> Request:
     return server.subject.slow
 
 
+async def opened(server: Server) -> AnyClient:
+    """A connection, before the signal. Raises `EnvironmentFault` where there is none: the question cannot be asked."""
+    client = server.client()
+    failed = await client.connect()
+    if failed is not None:
+        raise EnvironmentFault(f"it took no connection before the signal ('{failed.value}')")
+    return client
+
+
 async def pool(server: Server, size: int) -> list[AnyClient]:
     """So many connections that have had one request each, idle now."""
     clients: list[AnyClient] = []
     for _ in range(size):
-        client = server.client()
-        await client.connect()
-        await client.ask(server.subject.fast, look=False)
+        client = await opened(server)
+        letter = await client.ask(server.subject.fast, look=False)
+        if letter not in GOOD:
+            raise EnvironmentFault(f"a request before the signal failed ('{letter.value}')")
         clients.append(client)
     await asyncio.sleep(0.2)
     return clients
@@ -77,8 +88,7 @@ async def pool(server: Server, size: int) -> list[AnyClient]:
 
 async def in_flight(server: Server, notes: Notes) -> None:
     """One slow request, 0.3 s old; its client keeps the connection unless it is told to leave."""
-    client = server.client()
-    await client.connect()
+    client = await opened(server)
     slow = asyncio.create_task(client.ask(slow_of(server), PATIENCE, look=False))
     await asyncio.sleep(0.3)
     server.tell()
@@ -97,10 +107,8 @@ def dated(server: Server, goaways: list[Goaway]) -> tuple[Goaway, ...]:
 
 async def six_slow(server: Server, notes: Notes) -> None:
     """Six slow requests at once: more than a small pool of workers holds."""
-    one = server.client()
     shared = server.subject.protocol is not Protocol.HTTP_1
-    if shared:
-        await one.connect()
+    one = await opened(server) if shared else server.client()
     slow = []
     for _ in range(6):
         request = slow_of(server)
@@ -166,9 +174,7 @@ async def use(server: Server, question: Question, notes: Notes, clients: list[An
 
 async def half(server: Server, notes: Notes) -> None:
     """Connected and silent, and a request without its end, at the signal; the rest 50 ms after it."""
-    silent, begun = server.client(), server.client()
-    await silent.connect()
-    await begun.connect()
+    silent, begun = await opened(server), await opened(server)
     await begun.send(server.subject.fast, whole=False)
     await asyncio.sleep(0.2)
     server.tell()

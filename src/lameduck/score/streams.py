@@ -9,6 +9,7 @@ import asyncio
 import time
 
 from lameduck.core.shutdown import OFFSETS_MS, Health, Question
+from lameduck.score import questions
 from lameduck.score.frames import GRPC_UNIMPLEMENTED, messages
 from lameduck.score.http2 import Http2Client
 from lameduck.score.questions import PATIENCE, AnyClient, Notes, pool, slow_of, use
@@ -45,9 +46,8 @@ async def _beside(server: Server, question: Question, notes: Notes, *, look: boo
 
 async def health(server: Server, notes: Notes) -> None:
     """What a client is told that watches grpc.health.v1.Health, from the signal until the watch ends."""
-    client = server.client()
+    client = await questions.opened(server)
     assert isinstance(client, Http2Client)
-    await client.connect()
     await client.send(WATCH)
     watch = client.last_stream
     seen: list[Health] = []
