@@ -19,6 +19,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import earlier
 from subjects import servers, subjects, versions
 
 CARDS = Path(__file__).parent / "cards"
@@ -106,7 +107,7 @@ def page() -> None:
     lines += table([card for card in asked if card.get("protocol", "HTTP/1.1") == "HTTP/1.1"], BOTH)
     lines += ["", "## HTTP/2 in cleartext, and gRPC\n"]
     lines += table([card for card in asked if card.get("protocol", "HTTP/1.1") != "HTTP/1.1"], BOTH | STREAMS)
-    PAGE.write_text("\n".join(lines) + "\n" + FOOT.read_text())
+    PAGE.write_text("\n".join(lines) + "\n" + FOOT.read_text() + "\n".join(earlier.lines()) + "\n")
 
 
 def table(cards: list[dict], columns: dict[str, str]) -> list[str]:

@@ -20,7 +20,8 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             if b"/slow" in head:
                 await asyncio.sleep(1)
             last = b"Connection: close\r\n" if lame.is_set() else b""
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + last + b"\r\nok")
+            status = b"404 Not Found" if b"/nothing" in head else b"200 OK"
+            writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n" + last + b"\r\nok")
             in_hand -= 1
             if last:
                 break

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lameduck.cli import main
-from lameduck.core.errors import EnvironmentFault
+from lameduck.core.errors import EnvironmentFault, UsageError
 from lameduck.core.shutdown import Observed, Question
 from lameduck.defects.scoring import card
 from lameduck.score.asking import ask_all
@@ -91,3 +91,17 @@ def test_without_a_slow_path_the_command_says_what_it_did_not_ask(
     unknown = {line["question"] for line in told["lines"] if line["mark"] == "not asked"}
     assert "in flight" in unknown
     assert "say --slow PATH" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("slow", "says"),
+    [
+        ("/fast", r"--slow /fast is answered after \d+ ms"),
+        ("/nothing", "--slow /nothing fails without any stop signal"),
+    ],
+)
+def test_what_is_not_slow_or_fails_anyway_is_refused(slow: str, says: str) -> None:
+    """Else a wrong path would be called a server that cuts what is in flight, and a quick one one that does not."""
+    subject = Subject((sys.executable, SERVERS, "drains", "{port}"), FAST, Request(slow), signal.SIGTERM)
+    with pytest.raises(UsageError, match=says):
+        asyncio.run(ask_all(subject, 0, lambda _: None))

@@ -31,9 +31,9 @@ def screen(card: Card) -> RenderableType:
             Text.assemble(
                 "In the first second after the signal ",
                 (f"{lost.new_failed} of {lost.new_sent}", "bold"),
-                " requests on new connections were lost, ",
-                (f"{lost.pooled_failed} of {lost.pooled_sent}", "bold"),
-                " on kept-alive ones.",
+                " requests on new connections were lost",
+                *((", ", (f"{lost.pooled_failed} of {lost.pooled_sent}", "bold")) if seen.keep_alive else ()),
+                " on kept-alive ones." if seen.keep_alive else ".",
             )
         )
     parts += [Text(), Text("The smallest safe set", style="bold underline")]

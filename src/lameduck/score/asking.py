@@ -12,13 +12,16 @@ import time
 from collections.abc import Awaitable, Callable
 
 from lameduck.core.errors import EnvironmentFault, UsageError
-from lameduck.core.shutdown import Letter, Observed, Protocol, Question
+from lameduck.core.shutdown import GOOD, Letter, Observed, Protocol, Question
 from lameduck.score import questions, streams
 from lameduck.score.questions import PATIENCE, Notes
+from lameduck.score.request import Request
 from lameduck.score.server import Server, Subject, isolation
 
 AT_ONCE = 3
 Ask = Callable[[Server, Notes], Awaitable[None]]
+LEAST_SLOW = 0.5
+"""The signal comes 0.3 s after the request: what takes less, in seconds, is not in flight then."""
 IDLE_LEFT = "idle kept-alive connection"
 
 
@@ -27,6 +30,8 @@ async def ask_all(subject: Subject, budget: float, told: Callable[[str], None]) 
     notes, began = Notes(), time.monotonic()
     async with Server(subject) as server:
         notes.keep_alive = await _keeps_alive(server)
+        if subject.slow:
+            await _is_slow(server, subject.slow)
         server.tell()
         notes.bare.append(await server.end(PATIENCE))
     took = time.monotonic() - began
@@ -102,6 +107,20 @@ async def _together(subject: Subject, notes: Notes, asks: list[tuple[str, Ask]],
                     notes.not_asked[name] = str(error)
 
     await asyncio.gather(*(one(name, ask) for name, ask in asks))
+
+
+async def _is_slow(server: Server, slow: Request) -> None:
+    """Raises `UsageError` for a request that is not in flight when the signal comes, or fails without any."""
+    began = time.monotonic()
+    letter = await server.once(slow, PATIENCE)
+    took = time.monotonic() - began
+    if letter not in GOOD:
+        what = {Letter.OTHER: "another status than 2xx", Letter.SILENT: f"no answer in {PATIENCE:.0f} s"}
+        said = what.get(letter, f"its answer is '{letter.value}'")
+        raise UsageError(f"--slow {slow.path} fails without any stop signal ({said}); does it need --slow-body?")
+    if took < LEAST_SLOW:
+        told = f"--slow {slow.path} is answered after {took * 1000:.0f} ms"
+        raise UsageError(f"{told}: what is asked needs about a second, {LEAST_SLOW:g} s at least")
 
 
 async def _keeps_alive(server: Server) -> bool:
