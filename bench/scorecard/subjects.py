@@ -309,4 +309,5 @@ def versions() -> str:
     commands = (("node", "--version"), ("go", "version"), ("java", "-version"), ("nginx", "-v"), ("haproxy", "-v"))
     node_packages = sorted((APPS / "package.json").read_text().split('"dependencies": {')[1].split("}")[0].split(","))
     packages = ", ".join(line.strip().replace('"', "").replace(": ", " ") for line in node_packages)
-    return f"{servers.versions(commands)}, {packages}" + (", Traefik 3.5.0" if TRAEFIK.exists() else "")
+    models = ", ".join(name.replace("==", " ") for name in MODELS)
+    return f"{servers.versions(commands)}, {packages}, {models}" + (", Traefik 3.5.0" if TRAEFIK.exists() else "")
