@@ -22,9 +22,10 @@ HEAD = """# What `lameduck prove` says on a real Kubernetes
 
 Written by `tests/e2e/page.py` on {date} from runs of `scripts/e2e --full` on the cluster of `tests/cluster`: Kubernetes
 {version} (kube-proxy, kubelet and controllers as released), containerd, Traefik 3.5, on one machine with {cores} cores,
-load average {load} at the end of each proof, the proof's own work included. Every row is `lameduck prove TYPE/NAME`
-itself. The load is sent from the node to the Service's address ("through Traefik": to the ingress), on new and on
-kept-alive connections at once; three replicas, readiness every 1 s, requests of 50 ms, unless said.
+load average {load} at the end of a proof, the cluster's and the proof's own work included. Every row
+is `lameduck prove TYPE/NAME` itself. The load is sent from the node to the Service's address ("through Traefik": to the
+ingress), on new and on kept-alive connections at once; three replicas, readiness every 1 s, requests of 50 ms, unless
+said.
 
 The workloads are the servers of `tests/proving/servers`; what must be found of each is in `tests/e2e/rows.py`, and a
 test fails where it is not. What Kubernetes did to each kind of server without lameduck was measured before;
@@ -141,7 +142,7 @@ def main() -> None:
         date=time.strftime("%Y-%m-%d", time.gmtime()),
         version=found[0].get("version", "v1.34.4"),
         cores=os.cpu_count(),
-        load=f"{min(loads):.1f} to {max(loads):.1f} (median {median(loads):.1f})",
+        load=f"{min(loads):.1f} to {max(loads):.1f} (median {median(loads):.1f})" if loads else "not noted",
     )
     for name in ORDER:
         if parts.get(name):
