@@ -237,6 +237,25 @@ def test_a_wrong_status_that_the_pod_gave_before_too_is_not_blamed_on_stopping()
     assert found == [("LD999", "LD999")]
 
 
+def test_a_stop_signal_that_is_known_roughly_makes_no_answer_one_from_before_it() -> None:
+    world = [
+        replace(seen, precision=60 * MILLISECOND) if seen.what is Milestone.STOP_SIGNAL else seen
+        for seen in going(exited=900)
+    ]
+    answers = [lost(n, "bad_status", "validate", status=503, after=1) for n in (5, 50, 100)]  # told at 10 ms
+    assert codes(world, *answers) == [("LD913", "LD913")]
+
+
+@pytest.mark.parametrize(("waits", "remedy"), [(0, "wait 3 s"), (2, "wait 3 s"), (10, "Connection: close")])
+def test_a_pre_stop_that_is_long_enough_is_not_asked_for_again(waits: int, remedy: str) -> None:
+    world = going(prestop_started=0, prestop_finished=10_000, stop_signal=10_000, exited=10_900, gone=11_500)
+    refused = lost(10_100, "bad_status", "validate", lane="reuse", nth=4, status=503, after=1)
+    run = run_of([*world, *OTHER], [*steady(25_000), refused], facts={"pre_stop_delay": waits * SECOND}, ended=25_000)
+    (found,) = (each for each in judge(run).findings if each.defect.code == "LD913")
+    assert found.fix is not None
+    assert remedy in found.fix.title
+
+
 def test_the_accept_queue_is_stronger_evidence_than_the_exit() -> None:
     seen = Observation(at(DELETION + 890), Event.POD_FACT, "old", detail={"unaccepted_ports": [41_000]})
     world = [*going(exited=900), seen]

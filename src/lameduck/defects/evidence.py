@@ -139,8 +139,8 @@ def _wrong_before(failed: Iterable[Exchange], pods: Mapping[str, PodHistory]) ->
     for exchange in failed:
         pod = pods.get(exchange.served_by or exchange.routed_to)
         if pod is not None and exchange.status:
-            stop = pod.at(Milestone.STOP_SIGNAL)
-            if stop is None or judged_at(exchange) < stop:
+            stop = pod.marks.get(Milestone.STOP_SIGNAL)
+            if stop is None or judged_at(exchange) < stop.at - stop.precision:
                 yield pod.name, exchange.status
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from lameduck.core.exchange import Lane
-from lameduck.core.finding import Confidence, Finding, Fix, ProofSpan, Severity
+from lameduck.core.finding import Confidence, Finding, Fix, ProofSpan, Safety, Severity
 from lameduck.core.instants import SECOND, human
 from lameduck.core.join import Joined, Tie, stage_of_life
 from lameduck.core.timeline import Milestone, PodHistory
@@ -38,6 +38,12 @@ DRAIN_AS_WELL = {
     "LD913": "",
 }
 """Causes whose own file has no patch, and which a drain window mends, or is one half of mending: the other in words."""
+STAYED = frozenset({"LD906", "LD913"})
+"""Causes that, behind a preStop as long as the lag, only connections met that had stayed on their pod."""
+TAKE_LEAVE = (
+    "let answers say Connection: close while the preStop waits (the lame-duck layer): it is long enough; "
+    "a kept-alive connection stays on its pod until the server ends it"
+)
 TOO_LONG = 5 * SECOND
 EXAMPLES = 3
 
@@ -132,7 +138,8 @@ def proof_facts(evidence: Evidence, cases: Sequence[Joined] = ()) -> dict[str, A
     pre_stop = evidence.lag.suggested_pre_stop or 5
     slowest = max((pod_drain(pod) for pod in evidence.pods.values()), default=0)
     grace = max(evidence.facts.get("grace", 30 * SECOND) // SECOND, pre_stop + -(-slowest // SECOND) + 10)
-    facts: dict[str, Any] = {"pre_stop_seconds": pre_stop, "grace_seconds": grace}
+    waits = (evidence.facts.get("pre_stop_delay") or 0) // SECOND
+    facts: dict[str, Any] = {"pre_stop_seconds": pre_stop, "grace_seconds": grace, "waits_seconds": waits}
     facts |= {key: evidence.facts[key] for key in ("manifest", "container", "server_version") if key in evidence.facts}
     if evidence.lag.maximum is not None:
         facts["lag_ms"] = evidence.lag.maximum / 1e6
@@ -154,6 +161,8 @@ def fix_for(code: str, facts: Mapping[str, Any]) -> Fix | None:
     """The set of changes that mends a defect, as its own file writes it."""
     propose = getattr(module(code), "proof_fix", None)
     fix: Fix | None = propose(facts) if propose else None
+    if fix is None and code in STAYED and facts["waits_seconds"] >= facts["pre_stop_seconds"]:
+        return Fix(TAKE_LEAVE, Safety.UNSAFE)
     if fix is None and code in DRAIN_AS_WELL:
         window: Fix = module("LD101").proof_fix(facts)
         fix = replace(window, title=f"{window.title}{DRAIN_AS_WELL[code]}")
