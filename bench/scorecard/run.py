@@ -84,7 +84,7 @@ def ask(names: list[str]) -> int:
             text=True,
             timeout=400,
         )
-        if run.returncode not in (0, 1, 3):
+        if run.returncode not in (0, 1, 3) or not raw.exists():
             failed += 1
             print(f"{name}: exit {run.returncode}: {run.stderr.strip()[-400:]}", flush=True)
             continue

@@ -80,6 +80,12 @@ def test_what_does_not_start_says_so() -> None:
         asyncio.run(ask_all(subject, 0, lambda _: None))
 
 
+def test_a_wrong_path_is_told_with_its_status() -> None:
+    subject = Subject((sys.executable, SERVERS, "drains", "{port}"), Request("/nothing"), None, signal.SIGTERM, 1)
+    with pytest.raises(EnvironmentFault, match="its answer is 404; say --path"):
+        asyncio.run(ask_all(subject, 0, lambda _: None))
+
+
 def test_without_a_slow_path_the_command_says_what_it_did_not_ask(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

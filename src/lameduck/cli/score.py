@@ -60,7 +60,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start", type=float, default=30.0, metavar="SECONDS", help="how long it may take to start (30)"
     )
-    parser.add_argument("--budget", type=float, default=38.0, metavar="SECONDS", help="ask no more after that (38)")
+    parser.add_argument(
+        "--budget", type=float, default=38.0, metavar="SECONDS", help="ask nothing a second time after that (38)"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the card as JSON; - is standard output")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD", help="the server's command")
 

@@ -115,8 +115,8 @@ async def _is_slow(server: Server, slow: Request) -> None:
     letter = await server.once(slow, PATIENCE)
     took = time.monotonic() - began
     if letter not in GOOD:
-        what = {Letter.OTHER: "another status than 2xx", Letter.SILENT: f"no answer in {PATIENCE:.0f} s"}
-        said = what.get(letter, f"its answer is '{letter.value}'")
+        silent = f"no answer in {PATIENCE:.0f} s" if letter is Letter.SILENT else ""
+        said = server.why or silent or f"its answer is '{letter.value}'"
         raise UsageError(f"--slow {slow.path} fails without any stop signal ({said}); does it need --slow-body?")
     if took < LEAST_SLOW:
         told = f"--slow {slow.path} is answered after {took * 1000:.0f} ms"

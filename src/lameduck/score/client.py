@@ -147,10 +147,9 @@ class Client:
         self.rest = b""
         if last:
             self.close()
-        if status[0] == "5":
-            return Letter.UNAVAILABLE
         if status[0] not in "23":
-            return Letter.OTHER
+            self.why = f"its answer is {status}"
+            return Letter.UNAVAILABLE if status[0] == "5" else Letter.OTHER
         return Letter.LAST if last else Letter.ANSWERED
 
     async def _body(self, start: int, fields: dict[str, str]) -> bool:

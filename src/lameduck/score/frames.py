@@ -39,6 +39,25 @@ BODY = 65_535
 REFUSED_STREAM = 7
 NO_ERROR = 0
 GRPC_OK, GRPC_CANCELLED, GRPC_UNIMPLEMENTED, GRPC_UNAVAILABLE = "0", "1", "12", "14"
+GRPC_NAMES = (
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
 
 
 class NotHttp2Error(Exception):
@@ -56,6 +75,13 @@ class Stream:
     reset: int | None = None
     rest: bytes = b""
     """What was held back of the request."""
+
+    def said(self) -> str:
+        """Its status, for people."""
+        code = self.grpc_status
+        if not code:
+            return self.status
+        return GRPC_NAMES[int(code)] if code.isdigit() and int(code) < len(GRPC_NAMES) else f"gRPC status {code}"
 
 
 @dataclass(slots=True)

@@ -137,9 +137,11 @@ class Http2Client:
             async with asyncio.timeout(seconds):
                 while (letter := self._letter(stream_id)) is None:
                     await self._news.wait()
-                return letter
         except TimeoutError:
             return Letter.SILENT
+        if letter in (Letter.OTHER, Letter.UNAVAILABLE):
+            self.why = self.why or f"its answer is {self.session.streams[stream_id].said()}"
+        return letter
 
     def _write(self, data: bytes) -> None:
         if self._writer is not None and not self._writer.is_closing():

@@ -127,7 +127,7 @@ class Server:
         try:
             return failed or await client.ask(request, seconds, look=False)
         finally:
-            self.why = client.why or self.why
+            self.why = client.why
             client.close()
 
     def tell(self) -> None:
@@ -195,8 +195,9 @@ class Server:
         tail = f" Its last words: {said[-1]}" if said else ""
         if self.ended.is_set():
             return f"the server ended with {self.process.returncode} before it served port {self.port}.{tail}"
-        what = {Letter.REFUSED: "nobody listens there", Letter.OTHER: "the answer is 4xx: say --path"}
+        what = {Letter.REFUSED: "nobody listens there"}
         why = self.why or what.get(letter, f"its answer is '{letter.value}'")
+        why += "; say --path" if letter is Letter.OTHER and why.startswith("its answer") else ""
         place = f"no good answer on port {self.port} in {self.subject.start:.0f} s ({why})"
         return f"{place}; does it use {{port}} or $PORT?{tail}"
 
