@@ -18,9 +18,11 @@ TIMED = {"new": "new", "new_busy": "new, draining", "idle": "on idle", "idle_bus
 COUNTED = {"in_flight": "in flight", "six_slow": "six slow", "half": "half head", "queue": "queue"}
 OUTCOMES = {"+": "answered", "C": "answered", "5": "5xx", "x": "refused", "f": "told before", "-": "no keep-alive"}
 MOMENTS = (0, 5, 50, 200, 800)
+BY_THEN = "it closes idle connections 25 to 50 ms after the signal, and the rest of the head comes at 50 ms"
 POLLS = "uvicorn's supervisor looks for its stop every 0.5 s: the end falls anywhere in that time"
 WORKERS = "4 workers here, one then: three more requests find a free one"
 EXPLAINED = {
+    ("mlserver", "half head"): BY_THEN,
     ("uvicorn, 2 workers", "new"): POLLS,
     ("uvicorn, 2 workers", "new, draining"): POLLS,
     ("uvicorn, 2 workers", "on idle"): POLLS,

@@ -32,9 +32,11 @@ async def ask_all(subject: Subject, budget: float, told: Callable[[str], None]) 
         notes.keep_alive = await _keeps_alive(server)
         if subject.slow:
             await _is_slow(server, subject.slow)
+    started = time.monotonic()
+    async with Server(subject) as server:  # another: some wait longer for their end when they have met slow requests
         server.tell()
         notes.bare.append(await server.end(PATIENCE))
-    took = time.monotonic() - began
+    took = time.monotonic() - started
     first, again = _questions(subject, notes)
     await _together(subject, notes, first, told)
     for ask in again * 2:

@@ -11,10 +11,14 @@ import ssl
 import time
 from contextlib import suppress
 
+from lameduck.core.instants import SECOND
 from lameduck.core.shutdown import Goaway, Letter
 from lameduck.score.client import CONNECT, HOST
 from lameduck.score.frames import NotHttp2Error, Session
 from lameduck.score.request import Request
+
+LEAVE = 2.0
+"""Good clients close an idle connection that was told to go; here so late, in seconds: perhaps the server does."""
 
 
 class Http2Client:
@@ -92,10 +96,15 @@ class Http2Client:
         return failed or await self._answer(self._begun, seconds)
 
     async def until_closed(self, seconds: float) -> str:
-        """How the server ends it, nothing being sent: "fin", "reset", or "open"."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while not self.closed():
+        """How the server ends it, nothing being sent: "fin", "reset", or "open", by then or `LEAVE` after a GOAWAY."""
+        until = time.monotonic() + seconds
+        while not self.closed():
+            told = self.goaways[0].after / SECOND + LEAVE if self.goaways else until
+            left = min(until, told) - time.monotonic()
+            if left <= 0:
+                break
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
                     await self._news.wait()
         return "open" if not self.closed() else "reset" if self._ended is Letter.RESET else "fin"
 

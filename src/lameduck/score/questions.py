@@ -204,6 +204,8 @@ async def idle_left(server: Server, notes: Notes) -> None:
     server.tell()
     how = await client.until_closed(PATIENCE)
     after = time.monotonic_ns() - server.signalled
+    if client.goaways:
+        client.close()
     end = await server.end(PATIENCE + 0.5)
     notes.idle = IdleClose(how, after, end, dated(server, client.goaways))
     client.close()
