@@ -125,6 +125,7 @@ def main() -> None:
         delay = proof["validity"]["start_delay_ms"]
         print(f"{took:.0f} s in all; lameduck itself {used:.1f} s of a processor so far at the last look")
         print(f"rollouts: {proof['rollouts']}")
+        print(f"causes: {', '.join(sorted({found['code'] for found in proof['findings']})) or 'none'}")
         print(f"{proof['sentence']}; start delay p50 {delay['p50']} p99 {delay['p99']} max {delay['max']} ms")
 
 
