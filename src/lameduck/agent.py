@@ -35,6 +35,7 @@ from lameduck.runfile import RunWriter, plan_as_json, plan_from_json
 
 PIECE = 1 << 18
 LONGEST_REQUEST = 64 << 20
+RESOLVED_WITHIN = 3.0
 FIRST_WORD = 120 * SECOND
 """How long it waits between two words before it is started (ns): other agents may not be there yet."""
 
@@ -105,7 +106,7 @@ class Agent:
         if self._load is not None:
             raise Refused(409, "it has been started before")
         traffic = wire.unpack(plan_from_json(order["plan"]), order)
-        dialer = TcpDialer.resolve(order["address"], order["port"])
+        dialer = await _resolved(order["address"], order["port"])
         part = (int(order["part"][0]), int(order["part"][1]))
         self._engine = Engine(
             traffic, dialer, host=order["host"], secrets=order["secrets"], part=part, clock=self._clock
@@ -239,6 +240,15 @@ async def _answer(writer: asyncio.StreamWriter, status: int, said: dict[str, Any
         + data
     )
     await writer.drain()
+
+
+async def _resolved(address: str, port: int) -> TcpDialer:
+    """A name server that says nothing is told before the driver's patience is over. Raises what `resolve` does too."""
+    try:
+        async with asyncio.timeout(RESOLVED_WITHIN):
+            return await asyncio.to_thread(TcpDialer.resolve, address, port)
+    except TimeoutError:
+        raise Refused(422, f"{address} was not resolved within {RESOLVED_WITHIN:g} s: see the cluster's DNS") from None
 
 
 def _sized(file: Path) -> dict[str, Any]:

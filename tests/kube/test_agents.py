@@ -14,6 +14,7 @@ import httpx2
 import pytest
 
 from lameduck.agent import Agent as Process
+from lameduck.agent import Refused, _resolved
 from lameduck.core.errors import EnvironmentFault
 from lameduck.core.exchange import Lane
 from lameduck.core.instants import MILLISECOND, SECOND
@@ -330,6 +331,17 @@ def test_an_agent_whose_driver_dies_just_after_the_start_stops_soon(
         finally:
             server.close()
             await proxy.close()
+
+    asyncio.run(main())
+
+
+def test_a_name_server_that_says_nothing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lameduck.agent.RESOLVED_WITHIN", 0.1)
+    monkeypatch.setattr("lameduck.load.dialer.socket.getaddrinfo", lambda *_, **__: time.sleep(0.5) or [])
+
+    async def main() -> None:
+        with pytest.raises(Refused, match=r"shop\.ns\.svc was not resolved within 0\.1 s"):
+            await _resolved("shop.ns.svc", 80)
 
     asyncio.run(main())
 

@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import yaml
 
 from lameduck.core.errors import EnvironmentFault, LameduckError, UsageError
 from lameduck.kube.api import Api, ApiError
-from lameduck.kube.connect import contexts, find_context
+from lameduck.kube.connect import Context, contexts, find_context
 
 
 class Server:
@@ -199,3 +200,9 @@ def test_a_refusal_is_told_in_the_servers_own_words(tmp_path: Path) -> None:
         ask(tmp_path, {"token": "t"}, refused=9)
     assert caught.value.status == 401
     assert json.dumps(str(caught.value))
+
+
+def test_a_server_that_does_not_answer_in_time_is_told_so_though_its_error_has_no_words() -> None:
+    api = Api.__new__(Api)
+    api.context = Context("kind-test", "ns", "https://127.0.0.1:6443", None)  # type: ignore[arg-type]
+    assert "ReadTimeout" in str(api._unreachable(httpx2.ReadTimeout("")))

@@ -170,7 +170,7 @@ class Api:
 
     def _unreachable(self, error: Exception) -> Unreachable:
         where = f"{self.context.server} (context {self.context.name})"
-        return Unreachable(f"cannot reach the API server {where}: {error or type(error).__name__}")
+        return Unreachable(f"cannot reach the API server {where}: {str(error) or type(error).__name__}")
 
 
 def _error(status: int, content: bytes) -> ApiError:
