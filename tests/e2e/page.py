@@ -131,6 +131,14 @@ def beside(real: list[dict[str, Any]], local: list[dict[str, Any]]) -> list[str]
     return lines
 
 
+def load_in_words(loads: list[float], proofs: int) -> str:
+    """The load averages that were noted, and how many were not."""
+    if not loads:
+        return "not noted"
+    unnoted = f"; {proofs - len(loads)} of {proofs} proofs did not note it" if proofs > len(loads) else ""
+    return f"{min(loads):.1f} to {max(loads):.1f} (median {median(loads):.1f}{unnoted})"
+
+
 def main() -> None:
     results = Path(sys.argv[1])
     found, other, local = kept(results), kept(results / "nftables"), kept(results / "local")
@@ -142,7 +150,7 @@ def main() -> None:
         date=time.strftime("%Y-%m-%d", time.gmtime()),
         version=found[0].get("version", "v1.34.4"),
         cores=os.cpu_count(),
-        load=f"{min(loads):.1f} to {max(loads):.1f} (median {median(loads):.1f})" if loads else "not noted",
+        load=load_in_words(loads, len(found) + len(other)),
     )
     for name in ORDER:
         if parts.get(name):
