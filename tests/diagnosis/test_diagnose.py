@@ -256,6 +256,16 @@ def test_a_pre_stop_that_is_long_enough_is_not_asked_for_again(waits: int, remed
     assert remedy in found.fix.title
 
 
+def test_a_signal_that_cuts_behind_a_pre_stop_that_is_long_enough_is_what_is_to_be_mended() -> None:
+    nginx = {"stop_signal": {"signal": "SIGTERM", "pid1": "nginx", "server": "nginx", "caught": True}}
+    world = going(details=nginx, prestop_started=0, prestop_finished=4_000, stop_signal=4_000, exited=4_010, gone=5_000)
+    cut = lost(3_990, "truncated", "read", lane="reuse", nth=4, first_byte=3_995, after=19)
+    run = run_of([*world, *OTHER], [*steady(20_000), cut], facts={"pre_stop_delay": 4 * SECOND})
+    (found,) = (each for each in judge(run).findings if each.defect.code == "LD505")
+    assert found.fix is not None and not found.fix.patches
+    assert "long enough; what is missing is the signal" in found.fix.title
+
+
 def test_the_accept_queue_is_stronger_evidence_than_the_exit() -> None:
     seen = Observation(at(DELETION + 890), Event.POD_FACT, "old", detail={"unaccepted_ports": [41_000]})
     world = [*going(exited=900), seen]

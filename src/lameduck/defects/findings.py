@@ -23,27 +23,24 @@ from lameduck.defects.endings import of_kill
 from lameduck.defects.evidence import Evidence
 from lameduck.defects.livefix import against
 
-DRAIN_AS_WELL = {
+CLOSING = (
+    "Connection: close on answers while the preStop waits (the lame-duck layer): an open connection is never moved"
+)
+LACKS = {
     "LD103": "",
-    "LD107": ", in the place of the hook that stops the server",
-    "LD504": ", and a stop signal that can be caught",
-    "LD505": ", and the signal on which the server drains",
-    "LD507": ", with the server itself as PID 1",
-    "LD803": ", with a server that finishes what it has in hand",
-    "LD902": ", with a server that finishes what it has in hand",
-    "LD903": ", with a handler for the stop signal that finishes what it has in hand",
+    "LD107": "a hook that does not stop the server",
+    "LD504": "a stop signal that can be caught",
+    "LD505": "the signal on which the server drains, as STOPSIGNAL of its image",
+    "LD507": "the server itself as PID 1",
+    "LD803": "a server that finishes what it has in hand",
+    "LD902": "a server that finishes what it has in hand",
+    "LD903": "a handler for the stop signal that finishes what it has in hand",
     "LD905": "",
-    "LD906": ", with Connection: close on answers while it stops (the lame-duck layer)",
+    "LD906": CLOSING,
     "LD912": "",
-    "LD913": "",
+    "LD913": CLOSING,
 }
 """Causes whose own file has no patch, and which a drain window mends, or is one half of mending: the other in words."""
-STAYED = frozenset({"LD906", "LD913"})
-"""Causes that, behind a preStop as long as the lag, only connections met that had stayed on their pod."""
-TAKE_LEAVE = (
-    "let answers say Connection: close while the preStop waits (the lame-duck layer): it is long enough; "
-    "a kept-alive connection stays on its pod until the server ends it"
-)
 TOO_LONG = 5 * SECOND
 EXAMPLES = 3
 
@@ -161,11 +158,12 @@ def fix_for(code: str, facts: Mapping[str, Any]) -> Fix | None:
     """The set of changes that mends a defect, as its own file writes it."""
     propose = getattr(module(code), "proof_fix", None)
     fix: Fix | None = propose(facts) if propose else None
-    if fix is None and code in STAYED and facts["waits_seconds"] >= facts["pre_stop_seconds"]:
-        return Fix(TAKE_LEAVE, Safety.UNSAFE)
-    if fix is None and code in DRAIN_AS_WELL:
+    if fix is None and code in LACKS:
+        lacks = LACKS[code]
+        if lacks and facts["waits_seconds"] >= facts["pre_stop_seconds"]:
+            return Fix(f"the preStop is long enough; what is missing is {lacks}", Safety.UNSAFE)
         window: Fix = module("LD101").proof_fix(facts)
-        fix = replace(window, title=f"{window.title}{DRAIN_AS_WELL[code]}")
+        fix = replace(window, title=f"{window.title}, with {lacks}" if lacks else window.title)
     return None if fix is None else against(fix, facts)
 
 
