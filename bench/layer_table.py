@@ -135,7 +135,7 @@ def page() -> None:
     dates = sorted({kept[name]["date"] for name in kept})
     lines += ["", f"`bench/layer_table.py`, {' and '.join(dates)}; {servers.versions()}."]
     before, rest = PAGE.read_text().split(BEGIN)
-    after = rest.split(END)[1]
+    after = rest.split(END, 1)[1]
     PAGE.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}")
 
 
