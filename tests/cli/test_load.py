@@ -143,19 +143,8 @@ def test_tls_needs_trust(authority: Authority) -> None:
 
 def test_a_rate_beyond_the_machine_exits_with_3_and_says_what_was_not_kept() -> None:
     with serving(well_behaved) as port:
-        done = load(
-            f"127.0.0.1:{port}",
-            "--qps",
-            200_000,
-            "--duration",
-            "1s",
-            "--lanes",
-            "reuse",
-            "--connections",
-            50,
-            "--timeout",
-            "60s",
-        )
+        words = [f"127.0.0.1:{port}", "--qps", 200_000, "--duration", "1s", "--lanes", "reuse", "--connections", 50]
+        done = load(*words, "--connect-timeout", "60s", "--timeout", "60s")
     assert done.returncode == 3, done.stdout + done.stderr
     assert "the engine did not keep the plan" in done.stdout
 
