@@ -28,7 +28,7 @@ def test_exits_at_once(tmp_path: Path) -> None:
 def test_drains_what_is_in_hand_and_still_refuses_what_comes(tmp_path: Path) -> None:
     proof = proved(tmp_path, *zoo("drains"), traffic={"lanes": ((Lane.NEW, 1.0),)})
     assert proof.verdict is Verdict.FAILED
-    # Reset as the listener closes, milliseconds before an exit that a busy machine tells of late: it may have been either.
+    # Reset as the listener closes, just before an exit that a busy machine tells of late: it may have been either.
     by_the_exit = [finding.count for finding in proof.findings if finding.defect.code == "LD803"]
     assert sum(by_the_exit) <= 2
     assert causes(proof) - BACKLOG - {("LD803", "LD902")} == {("LD101", "LD901")}
