@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lameduck.core.container import MINIMUM_GRACE
 from lameduck.core.instants import MILLISECOND, SECOND
 from lameduck.core.timeline import Event, Milestone, Observation
 from lameduck.kube.api import Json
@@ -26,8 +27,6 @@ EXIT_PRECISION = 250 * MILLISECOND
 NOT_THERE = ("executable file not found", "no such file or directory", "exit status 127", "exit code 127")
 """How container runtimes and shells say that what a hook names is not in the image (runc, crun, POSIX shells)."""
 
-LEAST_NOTICE = 2 * SECOND
-"""From the stop signal to SIGKILL, however little of the grace period is left (the kubelet's minimumGracePeriod)."""
 MOST_KILL_DELAY = 5 * SECOND
 """From the end of the grace period to a killed container's end on the watch: 2 s of the kubelet's least, and some."""
 
@@ -249,7 +248,7 @@ class Sight:
 
     def _signal(self, pod: _Pod, at: int, precision: int, how: str) -> Iterator[Observation]:
         if pod.kill_due and Milestone.STOP_SIGNAL not in pod.told:
-            pod.kill_due = max(pod.kill_due, at - precision + LEAST_NOTICE)
+            pod.kill_due = max(pod.kill_due, at - precision + MINIMUM_GRACE)
         yield from self._at(pod, Milestone.STOP_SIGNAL, at, precision, {"signal": "SIGTERM", "how": how, **self.pid1})
 
     def _once(
