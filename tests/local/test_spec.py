@@ -30,6 +30,12 @@ def test_a_stop_signal_is_said_as_images_say_it(said: str) -> None:
     assert signal_number(said) == signal.SIGQUIT
 
 
+@pytest.mark.parametrize("said", ["softly", "0", "99", ""])
+def test_what_is_no_signal_is_none(said: str) -> None:
+    with pytest.raises(ValueError, match="a signal such as SIGQUIT"):
+        signal_number(said)
+
+
 def test_a_stop_signal_stands_over_the_serving_container_only() -> None:
     probed = ProbeSpec()
     both = (ContainerSpec("web", readiness=probed), ContainerSpec("beside", readiness=probed, stop_signal=2))

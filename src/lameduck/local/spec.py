@@ -280,6 +280,9 @@ def spoken(command: Sequence[str]) -> str:
 def signal_number(word: str) -> int:
     """15 for ``SIGTERM``, ``term``, ``15`` and ``TERM``. Raises `ValueError` for what is no signal here."""
     try:
-        return int(word) if word.strip().isdigit() else signal.Signals[f"SIG{signal_name(word)}"].value
+        number = int(word) if word.strip().isdigit() else signal.Signals[f"SIG{signal_name(word)}"].value
     except KeyError:
-        raise ValueError(f"a signal such as SIGQUIT, not '{word}'") from None
+        number = 0
+    if number not in signal.valid_signals():
+        raise ValueError(f"a signal such as SIGQUIT, not '{word}'")
+    return number
