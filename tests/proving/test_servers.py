@@ -1,5 +1,7 @@
 """Servers with known behaviour, each rolled under load: the right verdict, kinds and cause; the server's log judges."""
 
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,6 +125,24 @@ def test_leaves_a_child_that_keeps_the_port(tmp_path: Path) -> None:
     proof = proved(tmp_path, *zoo("leaves-a-child"))
     assert proof.verdict is Verdict.FAILED
     assert ("LD101", "LD901") in causes(proof)
+    assert ("LD803", "LD902") not in causes(proof)
+
+
+SLOW_TO_LEAVE = """
+import signal, subprocess, sys, time
+subprocess.Popen(sys.argv[1:])
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.7), sys.exit(1)))
+while True:
+    time.sleep(9)
+"""
+
+
+@pytest.mark.skipif(tuple(map(int, os.uname().release.split(".")[:2])) < (6, 15), reason="the kernel does not tell")
+def test_a_first_process_that_leaves_its_server_behind_late_is_no_server_without_a_drain(tmp_path: Path) -> None:
+    launcher = (sys.executable, "-c", SLOW_TO_LEAVE, *zoo("drains"))
+    proof = proved(tmp_path, *launcher, pre_stop_sleep=2, traffic={"requests": SLOW})
+    assert proof.verdict is Verdict.FAILED
+    assert ("LD902", "LD902") in causes(proof)
     assert ("LD803", "LD902") not in causes(proof)
 
 
