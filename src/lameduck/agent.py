@@ -81,7 +81,8 @@ class Agent:
         async with server:
             while not self._over.is_set():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._over.wait(), 1.0)
+                    async with asyncio.timeout(1.0):
+                        await self._over.wait()
                 patience = FIRST_WORD if self._load is None else int(wire.SILENCE * SECOND)
                 if self._clock() - self._heard > patience:
                     sys.stderr.write(f"agent: no word from the driver for {patience // SECOND} s: stopped\n")

@@ -172,7 +172,8 @@ def played(tmp_path: Path) -> Callable[..., tuple[InsideLoad, list[Observation]]
                 await story(load, agents, proxy)
             finally:
                 load.stop()
-                await asyncio.wait_for(sending, 30)
+                async with asyncio.timeout(30):
+                    await sending
             await agents.stop()
             assert proxy.deleted == ["DELETE"]
             assert not (tmp_path / "ledger.json").exists()
@@ -304,7 +305,8 @@ def test_an_agent_without_the_runs_token_says_nothing_and_one_that_hears_nothing
             }
         assert not task.done()
         now = 500 * SECOND
-        await asyncio.wait_for(task, 5)
+        async with asyncio.timeout(5):
+            await task
 
     asyncio.run(main())
 
@@ -327,7 +329,8 @@ def test_an_agent_whose_driver_dies_just_after_the_start_stops_soon(
                 agents, TrafficPlan(rate=50), Aim("127.0.0.1", port, "shop"), {}, print, time.monotonic_ns
             )
             await load._start(agents.all[0], time.monotonic_ns())
-            await asyncio.wait_for(proxy.processes["agent-0"][1], 10)
+            async with asyncio.timeout(10):
+                await proxy.processes["agent-0"][1]
         finally:
             server.close()
             await proxy.close()

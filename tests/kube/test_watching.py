@@ -69,7 +69,8 @@ def told(tmp_path: Path) -> Callable[[Test], None]:
             api, story = Api(find_context(str(file))), Story()
             task = asyncio.create_task(Watch(api, "pods", "ns", story, time.monotonic_ns, selector="app=x").run())
             try:
-                await asyncio.wait_for(server.watching.wait(), 10)
+                async with asyncio.timeout(10):
+                    await server.watching.wait()
                 await test(server, story, task)
             finally:
                 task.cancel()
@@ -161,7 +162,8 @@ def test_a_bookmark_moves_the_place_to_resume_from(told: Callable[[Test], None])
         await story.until("ADDED c")
         server.bookmark(990)
         server.drop()
-        await asyncio.wait_for(server.watching.wait(), 10)
+        async with asyncio.timeout(10):
+            await server.watching.wait()
         assert [each["resourceVersion"] for each in server.asked if "watch" in each] in (["2", "951"], ["2", "990"])
 
     told(test)
@@ -174,6 +176,7 @@ def test_who_may_not_list_is_told_so_instead_of_asking_again_and_again(told: Cal
         server.forget()
         server.drop()
         with pytest.raises(ApiError, match="pods is forbidden"):
-            await asyncio.wait_for(task, 10)
+            async with asyncio.timeout(10):
+                await task
 
     told(test)

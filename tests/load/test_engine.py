@@ -172,8 +172,10 @@ def test_arrivals_of_every_process_are_sent_on_time() -> None:
 def test_a_closed_idle_connection_is_no_failure_to_one_who_looks() -> None:
     async def closes_after_a_while(peer: Peer) -> None:
         with suppress(TimeoutError):
-            while await asyncio.wait_for(peer.request(), 0.2):
-                peer.say(ANSWER)
+            async with asyncio.timeout(0.2) as patience:
+                while await peer.request():
+                    peer.say(ANSWER)
+                    patience.reschedule(asyncio.get_running_loop().time() + 0.2)
 
     plan = TrafficPlan(rate=15, duration=2 * SECOND, lanes=REUSE)
     engine = run(plan, Server(closes_after_a_while))

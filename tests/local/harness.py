@@ -70,7 +70,8 @@ class Watched:
                 return seen
         future: asyncio.Future[Observation] = asyncio.get_running_loop().create_future()
         self._waiting.append((wanted, future))
-        return await asyncio.wait_for(future, 20)
+        async with asyncio.timeout(20):
+            return await future
 
     def pods(self) -> dict[str, PodHistory]:
         """Every pod's history."""
@@ -83,7 +84,12 @@ class Watched:
 
 def play(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a test's coroutine."""
-    asyncio.run(asyncio.wait_for(scene(), 60))
+
+    async def bounded() -> None:
+        async with asyncio.timeout(60):
+            await scene()
+
+    asyncio.run(bounded())
 
 
 @asynccontextmanager
@@ -116,6 +122,8 @@ async def ask(watched: Watched, path: str = "/", timeout: float = 5) -> bytes:
     if route.socket is None:
         raise ConnectionRefusedError("no usable endpoint")
     with route.socket as connection:
-        await asyncio.wait_for(loop.sock_connect(connection, route.address), timeout)
+        async with asyncio.timeout(timeout):
+            await loop.sock_connect(connection, route.address)
         await loop.sock_sendall(connection, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        return await asyncio.wait_for(loop.sock_recv(connection, 4096), timeout)
+        async with asyncio.timeout(timeout):
+            return await loop.sock_recv(connection, 4096)

@@ -55,7 +55,8 @@ class Scene:
             writer.write(part)
             await asyncio.sleep(pause)
         try:
-            return await asyncio.wait_for(reader.read(), 10)
+            async with asyncio.timeout(10):
+                return await reader.read()
         finally:
             writer.close()
 
@@ -296,7 +297,8 @@ def test_it_says_of_every_request_which_pod_had_it_and_what_it_met_there() -> No
                 port = writer.get_extra_info("sockname")[1]
                 writer.write(get(method=method))
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(reader.read(), patience)
+                    async with asyncio.timeout(patience):
+                        await reader.read()
                 writer.close()
                 end = int(loop.time() * SECOND)
                 stage = Stage.AWAIT if kind is Kind.TIMEOUT else Stage.VALIDATE

@@ -50,7 +50,8 @@ def test_a_dead_pod_refuses_for_a_moment_then_swallows_every_connection(tmp_path
 
 async def meet(connection: socket.socket, address: tuple[str, int]) -> str:
     try:
-        await asyncio.wait_for(asyncio.get_running_loop().sock_connect(connection, address), 0.05)
+        async with asyncio.timeout(0.05):
+            await asyncio.get_running_loop().sock_connect(connection, address)
     except TimeoutError:
         return "silent"
     except OSError as error:

@@ -85,7 +85,8 @@ def test_a_machine_that_has_nothing_left_for_another_pod_ends_the_rollout_at_onc
             make_one = watched.cluster._maker.make
             monkeypatch.setattr(watched.cluster._maker, "make", make)
             with pytest.raises(EnvironmentFault, match="cannot be started: Too many open files"):
-                await asyncio.wait_for(watched.cluster.disrupt(1), 20)
+                async with asyncio.timeout(20):
+                    await watched.cluster.disrupt(1)
 
     play(scene)
 

@@ -105,7 +105,8 @@ def test_a_child_that_keeps_the_port_ends_with_process_1_and_its_connections_are
             writer.write(b"GET / HTTP/1.1\r\n\r\n")
             assert (await reader.read(4096)).startswith(b"HTTP/1.1 200")
             rollout = asyncio.create_task(watched.cluster.disrupt(1))
-            assert await asyncio.wait_for(reader.read(), 10) == b"", "closed in good order: the kernel's FIN"
+            async with asyncio.timeout(10):
+                assert await reader.read() == b"", "closed in good order: the kernel's FIN"
             writer.close()
             await rollout
             assert not Path(f"/proc/{child[0]}").exists()
@@ -127,7 +128,8 @@ def test_sigkill_at_the_end_of_grace_cuts_what_is_in_flight_with_a_fin_and_no_by
             reader, writer = await connected(watched)
             writer.write(b"GET /slow/30 HTTP/1.1\r\n\r\n")
             rollout = asyncio.create_task(watched.cluster.disrupt(1))
-            assert await asyncio.wait_for(reader.read(), 10) == b""
+            async with asyncio.timeout(10):
+                assert await reader.read() == b""
             ended = watched.cluster._clock()
             writer.close()
             await rollout

@@ -310,7 +310,8 @@ class KubeCluster:
             ip = each.get("status", {}).get("podIP")
             if ip and is_ready(each):
                 try:
-                    _, writer = await asyncio.wait_for(asyncio.open_connection(ip, checked.shape.port), 1.0)
+                    async with asyncio.timeout(1.0):
+                        _, writer = await asyncio.open_connection(ip, checked.shape.port)
                 except (OSError, TimeoutError):
                     return False
                 writer.close()

@@ -157,7 +157,8 @@ class Eyes:
             if left <= 0:
                 raise TimeoutError
             try:
-                await asyncio.wait_for(self._changed.wait(), min(to_seconds(left), 1.0))
+                async with asyncio.timeout(min(to_seconds(left), 1.0)):
+                    await self._changed.wait()
             except TimeoutError:
                 continue
 

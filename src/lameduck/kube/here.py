@@ -132,7 +132,8 @@ async def reachable(address: Address, patience: float = 5.0, *, aside: bool = Fa
                 made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 with suppress(OSError):  # a server's port
                     made.bind(("", next(ASIDE)))
-            await asyncio.wait_for(asyncio.get_running_loop().sock_connect(made, (host, port)), patience)
+            async with asyncio.timeout(patience):
+                await asyncio.get_running_loop().sock_connect(made, (host, port))
         except (OSError, TimeoutError) as error:
             why = f"no answer within {patience:.0f} s" if isinstance(error, TimeoutError) else error.strerror or error
             raise EnvironmentFault(f"cannot reach {host}:{port} from here: {why}") from None

@@ -81,7 +81,8 @@ class InsideLoad:
         end = started + self._plan.duration if bounded else None
         while not self._stop.is_set() and agents.alive and (end is None or self._clock() < end):
             try:
-                await asyncio.wait_for(self._stop.wait(), wire.BEAT)
+                async with asyncio.timeout(wire.BEAT):
+                    await self._stop.wait()
             except TimeoutError:
                 await asyncio.gather(*map(agents.look, agents.alive))
         await asyncio.gather(*map(self._end, agents.alive))

@@ -32,7 +32,8 @@ TEXT, BINARY, CLOSE, CONTINUED = 1, 2, 8, 0
 async def process_one(api: Api, namespace: str, pod: str, container: str) -> dict[str, Any]:
     """The detail of STOP_SIGNAL that `reaction` gives; {} where nothing can be known."""
     try:
-        said = await asyncio.wait_for(_ask(api, namespace, pod, container), PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            said = await _ask(api, namespace, pod, container)
     except (LameduckError, OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
         return {}
     return reaction(said)

@@ -76,6 +76,7 @@ class Listeners:
             socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as knock,
             suppress(OSError, TimeoutError),
         ):
-            await asyncio.wait_for(loop.sock_connect(knock, (ip, self._port)), PATIENCE)
+            async with asyncio.timeout(PATIENCE):
+                await loop.sock_connect(knock, (ip, self._port))
             return True
         return False

@@ -182,7 +182,8 @@ class ForeignLoad:
             except ProcessLookupError:
                 break
             try:
-                await asyncio.wait_for(self._gone(child), patience)
+                async with asyncio.timeout(patience):
+                    await self._gone(child)
                 break
             except TimeoutError:
                 continue

@@ -108,7 +108,8 @@ class Disruptor:
 
             pod.run_command(self._spec.disrupt_command, ended)
             try:
-                why = await asyncio.wait_for(over, self._deadline / SECOND)
+                async with asyncio.timeout(self._deadline / SECOND):
+                    why = await over
             except TimeoutError:
                 why = f"not over within {human(self._deadline)}"
             if why:

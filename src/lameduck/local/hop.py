@@ -81,7 +81,8 @@ class Hop:
         self._up = loop.create_future()
         loop.add_reader(mine, self._readable)
         try:
-            await asyncio.wait_for(self._up, _START_PATIENCE)
+            async with asyncio.timeout(_START_PATIENCE):
+                await self._up
         except TimeoutError:
             raise EnvironmentFault("the ingress did not start within 20 s: is this machine overloaded?") from None
 

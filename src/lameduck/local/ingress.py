@@ -83,7 +83,8 @@ class Ingress:
         self._say("up", port=server.sockets[0].getsockname()[1])
         while not self.ended.is_set():
             try:
-                await asyncio.wait_for(self.ended.wait(), TELL_EVERY)
+                async with asyncio.timeout(TELL_EVERY):
+                    await self.ended.wait()
             except TimeoutError:
                 self._tell()
         server.close()

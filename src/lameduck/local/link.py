@@ -122,7 +122,8 @@ class Zygote:
         ready: asyncio.Future[None] = loop.create_future()
         loop.add_reader(self._channel, lambda: None if ready.done() else ready.set_result(None))
         try:
-            await asyncio.wait_for(ready, 20)
+            async with asyncio.timeout(20):
+                await ready
         except TimeoutError:
             return None
         finally:

@@ -88,7 +88,8 @@ class Pod:
         """Connect a socket. Raises `OSError` as the pod's kernel says it, `TimeoutError` for silence."""
         loop = asyncio.get_running_loop()
         try:
-            await asyncio.wait_for(loop.sock_connect(connection, self.address), DIAL_PATIENCE)
+            async with asyncio.timeout(DIAL_PATIENCE):
+                await loop.sock_connect(connection, self.address)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             reader, writer = await asyncio.open_connection(sock=connection)
         except BaseException:

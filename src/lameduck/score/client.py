@@ -40,7 +40,8 @@ class Client:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            await asyncio.wait_for(asyncio.get_running_loop().sock_connect(sock, (HOST, self.port)), CONNECT)
+            async with asyncio.timeout(CONNECT):
+                await asyncio.get_running_loop().sock_connect(sock, (HOST, self.port))
         except TimeoutError:
             sock.close()
             return Letter.SILENT
@@ -86,7 +87,8 @@ class Client:
     async def answer(self, seconds: float) -> Letter:
         """What comes back within so many seconds."""
         try:
-            return await asyncio.wait_for(self._answer(), seconds)
+            async with asyncio.timeout(seconds):
+                return await self._answer()
         except Strange:
             self.why = "it does not speak HTTP/1.1 here: try --http h2c, --http h2 or --grpc"
             return Letter.OTHER
@@ -111,7 +113,8 @@ class Client:
         """How the server ends it, nothing being sent: "fin", "reset", or "open"."""
         assert self.socket is not None
         try:
-            await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self.socket, 4096), seconds)
+            async with asyncio.timeout(seconds):
+                await asyncio.get_running_loop().sock_recv(self.socket, 4096)
         except TimeoutError:
             return "open"
         except OSError:

@@ -43,7 +43,8 @@ class Http2Client:
         name = "localhost" if self.tls else None
         opening = asyncio.open_connection(HOST, self.port, ssl=context, server_hostname=name)
         try:
-            reader, writer = await asyncio.wait_for(opening, CONNECT)
+            async with asyncio.timeout(CONNECT):
+                reader, writer = await opening
         except TimeoutError:
             return Letter.SILENT
         except ConnectionRefusedError:

@@ -143,7 +143,8 @@ class Server:
         """Watch it until it ends, or so long after the signal."""
         left = (self.signalled - time.monotonic_ns()) / SECOND + seconds
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.ended.wait(), max(0.01, left))
+            async with asyncio.timeout(max(0.01, left)):
+                await self.ended.wait()
         if not self.ended.is_set():
             waited = time.monotonic_ns() - self.signalled
             return Exit(None, waited, waited)

@@ -47,7 +47,8 @@ async def main(target: str, rate: float, slow_share: float) -> None:
         task.add_done_callback(running.discard)
         number += 1
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(stopped.wait(), max(0, began + number / rate - loop.time()))
+            async with asyncio.timeout(max(0, began + number / rate - loop.time())):
+                await stopped.wait()
     await asyncio.gather(*running)
     for channel in warm:
         await channel.close()
