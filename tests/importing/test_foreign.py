@@ -34,6 +34,10 @@ def judged(exchanges: Iterable[Exchange], foreign: Foreign = GOOD, **more: Any) 
     return judge(run_of(ROLLED, exchanges, foreign=foreign, **more))
 
 
+def coded(proof: Proof) -> set[str]:
+    return {finding.defect.code for finding in proof.findings}
+
+
 def fallen(proof: Proof) -> set[str]:
     return {gate.name for gate in proof.gates if not gate.held}
 
@@ -122,6 +126,15 @@ def test_where_times_are_whole_seconds_only_what_holds_all_second_long_is_a_caus
     (finding,) = judged([*traffic(), cut], coarse).findings
     assert finding.defect.code == "LD999"
     assert "known to 1.00 s only" in " ".join(finding.evidence)
+
+
+def test_a_failure_in_the_second_in_which_it_all_began_was_not_there_before() -> None:
+    """Written down as 9.0 s, as all of that second: it may have been at 9.95 s, after the rollout began at 9.9 s."""
+    few = traffic(step=100)
+    refused = [replace(untold(lost(n, "refused")), nth_on_connection=0) for n in (20, 21, 22, 23)]
+    cut_off = replace(refused[0], intended_start=at(9_000), actual_start=at(9_000), finished=at(9_001))
+    assert coded(judged([*few, cut_off, *refused])) >= {"LD915"}  # at exact times it was there before
+    assert "LD915" not in coded(judged([*few, cut_off, *refused], replace(GOOD, precision=SECOND)))
 
 
 @pytest.mark.parametrize(("hop", "code"), [(True, "LD907"), (False, "LD913")])

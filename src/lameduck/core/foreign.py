@@ -47,6 +47,11 @@ class Foreign:
     outside: int = 0
     """Requests of the file that were sent before or after the run."""
 
+    @property
+    def time_error(self) -> int:
+        """How far (ns) a request may really have been from the time in the record."""
+        return self.precision + (self.clock_error or 0)
+
     def as_dict(self) -> dict[str, Any]:
         """In JSON types."""
         return {**asdict(self), "losses": list(self.losses)}
@@ -142,7 +147,7 @@ def _clock_gate(foreign: Foreign) -> Gate:
     if foreign.clock_error is None:
         detail = "who wrote the file, and by which clock, is not known"
         return Gate(name, False, detail, "let lameduck start it: --load-command")
-    error = foreign.clock_error + foreign.precision
+    error = foreign.time_error
     if error > MOST_CLOCK_ERROR:
         detail = f"its times are known to {human(error)} only, {human(MOST_CLOCK_ERROR)} allowed"
         return Gate(name, False, detail, "a file with finer times; and no clock that is set during the run")

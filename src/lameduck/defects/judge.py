@@ -76,7 +76,8 @@ def examine(run: Run) -> Judgement:
     pods = fold(run.observations)
     counted = Window(run.load_started + run.plan.settle, run.load_ended)
     disrupted = [seen.at for seen in run.observations if seen.what is Event.DISRUPTION_REQUESTED]
-    baseline = Window(counted.start, min(disrupted, default=run.load_ended))
+    error = run.foreign.time_error if run.foreign else 0  # a time cut to its second may be that much too early
+    baseline = Window(counted.start, min(disrupted, default=run.load_ended) - error)
     windows = [window for pod in pods.values() if (window := exposed(pod, run.load_ended)) is not None]
     if not run.plan.disruption.kind.ends_pods:
         windows += disturbed(run.observations, run.load_ended)
