@@ -12,6 +12,7 @@ const server = http.createServer((request, response) => {
   };
   request.url === "/slow" ? setTimeout(say, 1000) : say();
 });
+if (process.env.KEEP_ALIVE_MS) server.keepAliveTimeout = Number(process.env.KEEP_ALIVE_MS);
 const ways = {
   default() {},
   close() {

@@ -1,4 +1,4 @@
-"""gRPC servers as real processes: health says NOT_SERVING, every RPC is served, then the server stops."""
+"""gRPC servers as real processes: health says NOT_SERVING, every RPC is served, then the server and its Watches end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from layer_wire import APPS, BIN, ENDED, free_port
+from layer_wire import APPS, BIN, ENDED, ROOT, free_port
 
 from layer_wire import Server  # isort: skip
 
@@ -20,7 +20,7 @@ class GrpcServer(Server):
 
 @pytest.mark.parametrize("kind", ["sync", "aio"])
 def test_health_turns_and_no_rpc_is_lost(kind: str, servers: None) -> None:
-    quick = {"LAMEDUCK_LEAST": "1.2", "LAMEDUCK_QUIET": "0.2", "LAMEDUCK_MOST": "6"}
+    quick = {"LAMEDUCK_LEAST": "1.2", "LAMEDUCK_QUIET": "0.2", "LAMEDUCK_MOST": "6", "GRPC_AGE_MS": "layer"}
     server = GrpcServer(["python", "grpc_app.py", kind, "{port}"], free_port(), quick)
     try:
         began = time.monotonic()
@@ -29,13 +29,22 @@ def test_health_turns_and_no_rpc_is_lost(kind: str, servers: None) -> None:
         assert json.loads(run.stdout) == {
             "before": "OK",
             "health": ["0801", "0802"],
-            "watched": ["0801", "0802"],
+            "watched": [["0801", "0802"]] * 9,
             "warm": ["OK"] * 5,
             "new": "OK",
             "slow": "OK",
+            "ended": ["OK"] * 9,
         }
         assert server.event("drained")["in_flight"] == 0
         assert server.wait(8) in ENDED
         assert time.monotonic() - began < 20
     finally:
         server.end()
+
+
+def test_connections_end_before_the_layer_does(servers: None) -> None:
+    asked = "from lameduck_pod import grpc; print([grpc.options(grpc.lame_duck(**how)) for how in ({}, {'grace': 20})])"
+    path = {"PYTHONPATH": str(ROOT / "pod/src")}
+    words = [BIN / "python", "-c", asked]
+    run = subprocess.run(words, env=path, capture_output=True, text=True, check=True, timeout=30)
+    assert run.stdout == "[[('grpc.max_connection_age_ms', 10000)], [('grpc.max_connection_age_ms', 4500)]]\n"

@@ -1,4 +1,6 @@
-"""Unary /p/fast at once, /p/slow after a second; LAYER=off: its own `stop(10)`, GRPC_AGE_MS: how old a connection gets.
+"""Unary /p/fast at once, /p/slow after a second; LAYER=off: its own `stop(10)`.
+
+GRPC_AGE_MS is how old a connection gets, or `layer`: as the layer's `options` say.
 
 `python grpc_app.py sync|aio PORT`
 """
@@ -15,7 +17,12 @@ import grpc
 from lameduck_pod import grpc as layered
 
 AGE = os.environ.get("GRPC_AGE_MS")
-OPTIONS = [("grpc.max_connection_age_ms", int(AGE))] if AGE else []
+
+
+def options(layer):
+    if AGE == "layer" and layer:
+        return layered.options(layer)
+    return [("grpc.max_connection_age_ms", int(AGE))] if AGE and AGE != "layer" else []
 
 
 def sync(port):
@@ -25,7 +32,7 @@ def sync(port):
 
     layer = None if os.environ.get("LAYER") == "off" else layered.lame_duck()
     interceptors = [layered.interceptor(layer)] if layer else []
-    server = grpc.server(futures.ThreadPoolExecutor(8), interceptors=interceptors, options=OPTIONS)
+    server = grpc.server(futures.ThreadPoolExecutor(8), interceptors=interceptors, options=options(layer))
     serve(server, port, lambda request, _context: request, slow)
     if layer:
         layered.add_health(server, layer)
@@ -47,7 +54,7 @@ async def aio(port):
         return request
 
     layer = layered.lame_duck()
-    server = grpc.aio.server(interceptors=[layered.aio_interceptor(layer)], options=OPTIONS)
+    server = grpc.aio.server(interceptors=[layered.aio_interceptor(layer)], options=options(layer))
     serve(server, port, fast, slow)
     layered.add_aio_health(server, layer)
     await server.start()

@@ -8,6 +8,8 @@ import time
 
 import grpc
 
+WATCHERS = 9
+"""More than grpc_app's pool has threads."""
 port, pid = sys.argv[1], int(sys.argv[2])
 
 
@@ -30,17 +32,19 @@ def health(on):
 warm = channel()
 fast = warm.unary_unary("/p/fast")
 said = {"before": code(lambda: fast(b"x", timeout=5, wait_for_ready=True)), "health": [health(warm)]}
-watch = warm.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=20)
-said["watched"] = [next(watch).hex()]
+watch = warm.unary_stream("/grpc.health.v1.Health/Watch")
+watches = [watch(b"", timeout=30) for _ in range(WATCHERS)]
+said["watched"] = [[next(one).hex()] for one in watches]
 slow = warm.unary_unary("/p/slow").future(b"x", timeout=5)
 time.sleep(0.3)
 os.kill(pid, signal.SIGTERM)
-said["watched"].append(next(watch).hex())
+for one, heard in zip(watches, said["watched"], strict=True):
+    heard.append(next(one).hex())
 said["health"].append(health(warm))
 said["warm"] = [code(lambda: fast(b"x", timeout=5)) for _ in range(5)]
 with channel() as new:
     said["new"] = code(lambda: new.unary_unary("/p/fast")(b"x", timeout=5))
 said["slow"] = code(slow.result)
-watch.cancel()
+said["ended"] = [code(lambda one=one: list(one)) for one in watches]
 warm.close()
 sys.stdout.write(json.dumps(said))
