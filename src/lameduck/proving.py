@@ -225,8 +225,9 @@ class _Proving:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            self.state.phase = "judging"
-            self.watch(self._progress())
+            if self.state.started:  # else there is nothing to judge, only an error to tell
+                self.state.phase = "judging"
+                self.watch(self._progress())
 
     def _progress(self) -> Progress:
         state = self.state

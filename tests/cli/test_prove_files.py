@@ -54,6 +54,7 @@ def test_a_mistake_ends_in_one_line_that_says_what_to_do(tmp_path: Path, row: st
     assert (done.returncode, done.stdout) == (code, "")
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+    assert "judging" not in done.stderr
     assert gone(tmp_path)
 
 
