@@ -47,8 +47,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lameduck.core.finding import Defect, Edit, Finding, Fix, Safety, Severity
-from lameduck.defects.lintkit import advice, finding, starting
-from lameduck.defects.scriptfix import exec_or_loop, severity_of, with_window
+from lameduck.defects.lintkit import advice
+from lameduck.defects.scriptfix import exec_or_loop, of_problem, troubled, with_window
 from lameduck.defects.snippets import EXEC, WAIT_LOOP, script_and_window
 from lameduck.defects.wording import swallowed
 from lameduck.manifests.chain import Problem, Trouble
@@ -73,19 +73,9 @@ def proof_fix(facts: Mapping[str, Any]) -> Fix | None:
 
 def lint(project: Project) -> Iterator[Finding]:
     """Scripts that run the server as a child of PID 1."""
-    for program in starting(project):
-        for problem in program.chain.problems:
-            if problem.trouble is not Trouble.SWALLOWED:
-                continue
-            message = swallowed(problem)
-            yield finding(
-                DEFECT,
-                message,
-                problem.text.span(problem.start, problem.end),
-                problem.confidence,
-                severity=severity_of(program, project),
-                fix=_fix(project, program, problem),
-            )
+    for program, problem in troubled(project, Trouble.SWALLOWED):
+        message = swallowed(problem)
+        yield of_problem(DEFECT, message, project, program, problem, _fix(project, program, problem))
 
 
 def _fix(project: Project, program: Program, problem: Problem) -> Fix | None:

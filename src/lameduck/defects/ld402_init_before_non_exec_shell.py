@@ -40,8 +40,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lameduck.core.finding import Defect, Finding, Severity
-from lameduck.defects.lintkit import finding, starting
-from lameduck.defects.scriptfix import exec_or_loop, server_name, severity_of
+from lameduck.defects.scriptfix import exec_or_loop, of_problem, server_name, troubled
 from lameduck.manifests.chain import Trouble
 from lameduck.manifests.project import Project
 
@@ -57,20 +56,10 @@ DEFECT = Defect(
 
 def lint(project: Project) -> Iterator[Finding]:
     """Inits that stand before a shell that stays."""
-    for program in starting(project):
-        for problem in program.chain.problems:
-            if problem.trouble is not Trouble.INIT_SHELL:
-                continue
-            message = (
-                f"{problem.init} does not help here: it passes SIG{problem.signal} to the shell only, "
-                f"which dies at once, and the container ends with {server_name(problem)} undrained; "
-                f"the shell must exec {server_name(problem)}"
-            )
-            yield finding(
-                DEFECT,
-                message,
-                problem.text.span(problem.start, problem.end),
-                problem.confidence,
-                severity=severity_of(program, project),
-                fix=exec_or_loop(project, program, problem),
-            )
+    for program, problem in troubled(project, Trouble.INIT_SHELL):
+        message = (
+            f"{problem.init} does not help here: it passes SIG{problem.signal} to the shell only, "
+            f"which dies at once, and the container ends with {server_name(problem)} undrained; "
+            f"the shell must exec {server_name(problem)}"
+        )
+        yield of_problem(DEFECT, message, project, program, problem, exec_or_loop(project, program, problem))

@@ -28,8 +28,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lameduck.core.finding import Defect, Finding, Severity
-from lameduck.defects.lintkit import advice, finding, starting
-from lameduck.defects.scriptfix import server_name, severity_of
+from lameduck.defects.lintkit import advice
+from lameduck.defects.scriptfix import of_problem, server_name, troubled
 from lameduck.defects.snippets import WAIT_LOOP
 from lameduck.manifests.chain import Trouble
 from lameduck.manifests.project import Project
@@ -45,19 +45,16 @@ DEFECT = Defect(
 
 def lint(project: Project) -> Iterator[Finding]:
     """Traps that have to wait for a foreground server."""
-    for program in starting(project):
-        for problem in program.chain.problems:
-            if problem.trouble is not Trouble.TRAP_FOREGROUND:
-                continue
-            message = (
-                f"{server_name(problem)} runs in the foreground: the trap for SIG{problem.signal} runs only "
-                f"after it has ended, so nothing is forwarded and SIGKILL ends it"
-            )
-            yield finding(
-                DEFECT,
-                message,
-                problem.text.span(problem.start, problem.end),
-                problem.confidence,
-                severity=severity_of(program, project),
-                fix=advice("run it in the background, forward the signal and wait", WAIT_LOOP),
-            )
+    for program, problem in troubled(project, Trouble.TRAP_FOREGROUND):
+        message = (
+            f"{server_name(problem)} runs in the foreground: the trap for SIG{problem.signal} runs only "
+            f"after it has ended, so nothing is forwarded and SIGKILL ends it"
+        )
+        yield of_problem(
+            DEFECT,
+            message,
+            project,
+            program,
+            problem,
+            advice("run it in the background, forward the signal and wait", WAIT_LOOP),
+        )

@@ -50,8 +50,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lameduck.core.finding import Defect, Finding, Fix, Severity
-from lameduck.defects.lintkit import finding, starting
-from lameduck.defects.scriptfix import rewait, server_name, severity_of
+from lameduck.defects.scriptfix import of_problem, rewait, server_name, troubled
 from lameduck.defects.snippets import WAIT_LOOP, script_and_window
 from lameduck.manifests.chain import Trouble
 from lameduck.manifests.project import Project
@@ -73,19 +72,9 @@ def proof_fix(facts: Mapping[str, Any]) -> Fix | None:
 
 def lint(project: Project) -> Iterator[Finding]:
     """Waits that the forwarded signal ends."""
-    for program in starting(project):
-        for problem in program.chain.problems:
-            if problem.trouble is not Trouble.INTERRUPTED:
-                continue
-            message = (
-                f"SIG{problem.signal} is forwarded, but it also ends this wait at once: PID 1 exits "
-                f"and the kernel kills {server_name(problem)} before it has drained"
-            )
-            yield finding(
-                DEFECT,
-                message,
-                problem.text.span(problem.start, problem.end),
-                problem.confidence,
-                severity=severity_of(program, project),
-                fix=rewait(project, program, problem),
-            )
+    for program, problem in troubled(project, Trouble.INTERRUPTED):
+        message = (
+            f"SIG{problem.signal} is forwarded, but it also ends this wait at once: PID 1 exits "
+            f"and the kernel kills {server_name(problem)} before it has drained"
+        )
+        yield of_problem(DEFECT, message, project, program, problem, rewait(project, program, problem))

@@ -35,8 +35,8 @@ import re
 from collections.abc import Iterator
 
 from lameduck.core.finding import Defect, Edit, Finding, Fix, Safety, Severity
-from lameduck.defects.lintkit import advice, finding, starting
-from lameduck.defects.scriptfix import server_name, severity_of, with_window
+from lameduck.defects.lintkit import advice
+from lameduck.defects.scriptfix import of_problem, server_name, troubled, with_window
 from lameduck.defects.snippets import WAIT_LOOP
 from lameduck.defects.wording import handler_text
 from lameduck.manifests.chain import Problem, Trouble
@@ -53,22 +53,12 @@ DEFECT = Defect(
 
 def lint(project: Project) -> Iterator[Finding]:
     """Handlers that leave the server alone."""
-    for program in starting(project):
-        for problem in program.chain.problems:
-            if problem.trouble is not Trouble.NOT_FORWARDED:
-                continue
-            message = (
-                f"the handler for SIG{problem.signal} {handler_text(problem)}: "
-                f"{server_name(problem)} is never told to stop and is killed"
-            )
-            yield finding(
-                DEFECT,
-                message,
-                problem.text.span(problem.start, problem.end),
-                problem.confidence,
-                severity=severity_of(program, project),
-                fix=_fix(project, program, problem),
-            )
+    for program, problem in troubled(project, Trouble.NOT_FORWARDED):
+        message = (
+            f"the handler for SIG{problem.signal} {handler_text(problem)}: "
+            f"{server_name(problem)} is never told to stop and is killed"
+        )
+        yield of_problem(DEFECT, message, project, program, problem, _fix(project, program, problem))
 
 
 def _fix(project: Project, program: Program, problem: Problem) -> Fix | None:

@@ -40,8 +40,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lameduck.core.finding import Defect, Edit, Finding, Fix, Safety, Severity
-from lameduck.defects.lintkit import finding, fix_of, starting
-from lameduck.defects.scriptfix import server_name, severity_of
+from lameduck.defects.lintkit import fix_of
+from lameduck.defects.scriptfix import of_problem, server_name, troubled
 from lameduck.manifests.chain import Problem, Trouble
 from lameduck.manifests.endings import Way
 from lameduck.manifests.project import Project
@@ -57,24 +57,14 @@ DEFECT = Defect(
 
 def lint(project: Project) -> Iterator[Finding]:
     """Traps that ignore the stop signal."""
-    for program in starting(project):
-        for problem in program.chain.problems:
-            if problem.trouble is not Trouble.IGNORED:
-                continue
-            execs = problem.ending is not None and problem.ending.way is Way.EXEC
-            unless = "unless it sets a handler of its own, " if execs else ""
-            message = (
-                f"SIG{problem.signal} is ignored from here on, and "
-                f"{server_name(problem)} inherits that: {unless}only SIGKILL ends it"
-            )
-            yield finding(
-                DEFECT,
-                message,
-                problem.text.span(problem.start, problem.end),
-                problem.confidence,
-                severity=severity_of(program, project),
-                fix=_fix(problem),
-            )
+    for program, problem in troubled(project, Trouble.IGNORED):
+        execs = problem.ending is not None and problem.ending.way is Way.EXEC
+        unless = "unless it sets a handler of its own, " if execs else ""
+        message = (
+            f"SIG{problem.signal} is ignored from here on, and "
+            f"{server_name(problem)} inherits that: {unless}only SIGKILL ends it"
+        )
+        yield of_problem(DEFECT, message, project, program, problem, _fix(problem))
 
 
 def _fix(problem: Problem) -> Fix | None:

@@ -37,8 +37,8 @@ import re
 from collections.abc import Iterator
 
 from lameduck.core.finding import Defect, Edit, Finding, Fix, Safety, Severity
-from lameduck.defects.lintkit import advice, finding, starting
-from lameduck.defects.scriptfix import server_name, severity_of, with_window
+from lameduck.defects.lintkit import advice
+from lameduck.defects.scriptfix import of_problem, server_name, troubled, with_window
 from lameduck.manifests.chain import Problem, Trouble
 from lameduck.manifests.project import Program, Project
 from lameduck.manifests.shell import Kind
@@ -55,22 +55,12 @@ DEFECT = Defect(
 
 def lint(project: Project) -> Iterator[Finding]:
     """Servers in pipelines."""
-    for program in starting(project):
-        for problem in program.chain.problems:
-            if problem.trouble is not Trouble.PIPE:
-                continue
-            message = (
-                f"{server_name(problem)} runs in a pipeline: the shell stays in front of it, with or without exec, "
-                f"and does not pass SIG{problem.signal} on"
-            )
-            yield finding(
-                DEFECT,
-                message,
-                problem.text.span(problem.start, problem.end),
-                problem.confidence,
-                severity=severity_of(program, project),
-                fix=_fix(project, program, problem),
-            )
+    for program, problem in troubled(project, Trouble.PIPE):
+        message = (
+            f"{server_name(problem)} runs in a pipeline: the shell stays in front of it, with or without exec, "
+            f"and does not pass SIG{problem.signal} on"
+        )
+        yield of_problem(DEFECT, message, project, program, problem, _fix(project, program, problem))
 
 
 def _fix(project: Project, program: Program, problem: Problem) -> Fix | None:

@@ -39,8 +39,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lameduck.core.finding import Defect, Edit, Finding, Fix, Safety, Severity
-from lameduck.defects.lintkit import finding, fix_of, starting
-from lameduck.defects.scriptfix import severity_of
+from lameduck.defects.lintkit import fix_of
+from lameduck.defects.scriptfix import of_problem, troubled
 from lameduck.manifests.chain import Problem, Trouble
 from lameduck.manifests.project import Project
 
@@ -55,22 +55,12 @@ DEFECT = Defect(
 
 def lint(project: Project) -> Iterator[Finding]:
     """Handlers that signal their own group."""
-    for program in starting(project):
-        for problem in program.chain.problems:
-            if problem.trouble is not Trouble.STORM:
-                continue
-            message = (
-                f"this handler signals its own process group: SIG{problem.signal} comes back to it over and over, "
-                f"and the server's handler with it; reset the trap first"
-            )
-            yield finding(
-                DEFECT,
-                message,
-                problem.text.span(problem.start, problem.end),
-                problem.confidence,
-                severity=severity_of(program, project),
-                fix=_fix(problem),
-            )
+    for program, problem in troubled(project, Trouble.STORM):
+        message = (
+            f"this handler signals its own process group: SIG{problem.signal} comes back to it over and over, "
+            f"and the server's handler with it; reset the trap first"
+        )
+        yield of_problem(DEFECT, message, project, program, problem, _fix(problem))
 
 
 def _fix(problem: Problem) -> Fix | None:

@@ -26,8 +26,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lameduck.core.finding import Defect, Finding, Severity
-from lameduck.defects.lintkit import finding, starting
-from lameduck.defects.scriptfix import severity_of
+from lameduck.defects.scriptfix import of_problem, troubled
 from lameduck.defects.wording import wrapper_fix
 from lameduck.manifests.chain import Trouble
 from lameduck.manifests.project import Project
@@ -43,16 +42,6 @@ DEFECT = Defect(
 
 def lint(project: Project) -> Iterator[Finding]:
     """Wrappers that cut or swallow, and restart loops."""
-    for program in starting(project):
-        for problem in program.chain.problems:
-            if problem.trouble is not Trouble.WRAPPER:
-                continue
-            message = f"{problem.note}: whatever the grace period says, the server is not given its time to drain"
-            yield finding(
-                DEFECT,
-                message,
-                problem.text.span(problem.start, problem.end),
-                problem.confidence,
-                severity=severity_of(program, project),
-                fix=wrapper_fix(problem),
-            )
+    for program, problem in troubled(project, Trouble.WRAPPER):
+        message = f"{problem.note}: whatever the grace period says, the server is not given its time to drain"
+        yield of_problem(DEFECT, message, project, program, problem, wrapper_fix(problem))

@@ -25,8 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lameduck.core.finding import Defect, Finding, Severity
-from lameduck.defects.lintkit import finding, starting
-from lameduck.defects.scriptfix import severity_of
+from lameduck.defects.scriptfix import of_problem, troubled
 from lameduck.manifests.chain import Trouble
 from lameduck.manifests.project import Project
 
@@ -41,19 +40,9 @@ DEFECT = Defect(
 
 def lint(project: Project) -> Iterator[Finding]:
     """Containers that tail keeps alive."""
-    for program in starting(project):
-        for problem in program.chain.problems:
-            if problem.trouble is not Trouble.TAIL:
-                continue
-            message = (
-                "this keeps the container alive while the server runs "
-                f"beside it: SIG{problem.signal} never reaches the server"
-            )
-            yield finding(
-                DEFECT,
-                message,
-                problem.text.span(problem.start, problem.end),
-                problem.confidence,
-                severity=severity_of(program, project),
-                fix=None,
-            )
+    for program, problem in troubled(project, Trouble.TAIL):
+        message = (
+            "this keeps the container alive while the server runs "
+            f"beside it: SIG{problem.signal} never reaches the server"
+        )
+        yield of_problem(DEFECT, message, project, program, problem)

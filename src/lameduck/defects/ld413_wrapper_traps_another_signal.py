@@ -50,8 +50,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lameduck.core.finding import Defect, Finding, Severity
-from lameduck.defects.lintkit import finding, starting
-from lameduck.defects.scriptfix import severity_of
+from lameduck.defects.scriptfix import of_problem, troubled
 from lameduck.defects.wording import other_signal, trap_the_signal
 from lameduck.manifests.chain import Trouble
 from lameduck.manifests.project import Project
@@ -67,16 +66,6 @@ DEFECT = Defect(
 
 def lint(project: Project) -> Iterator[Finding]:
     """Traps for another signal than the one that is sent."""
-    for program in starting(project):
-        for problem in program.chain.problems:
-            if problem.trouble is not Trouble.OTHER_SIGNAL:
-                continue
-            message = other_signal(problem, program.launch)
-            yield finding(
-                DEFECT,
-                message,
-                problem.text.span(problem.start, problem.end),
-                problem.confidence,
-                severity=severity_of(program, project),
-                fix=trap_the_signal(problem),
-            )
+    for program, problem in troubled(project, Trouble.OTHER_SIGNAL):
+        message = other_signal(problem, program.launch)
+        yield of_problem(DEFECT, message, project, program, problem, trap_the_signal(problem))

@@ -36,8 +36,8 @@ from collections.abc import Iterator
 
 from lameduck.core.finding import Defect, Finding, Severity
 from lameduck.defects.ld502_json_form_broken import broken
-from lameduck.defects.lintkit import finding, starting
-from lameduck.defects.scriptfix import severity_of
+from lameduck.defects.lintkit import finding
+from lameduck.defects.scriptfix import severity_of, troubled
 from lameduck.defects.wording import json_or_exec, shell_form
 from lameduck.manifests.chain import Trouble
 from lameduck.manifests.project import Project
@@ -54,14 +54,11 @@ DEFECT = Defect(
 
 def lint(project: Project) -> Iterator[Finding]:
     """Shell forms, and sh -c in exec forms and manifests."""
-    for program in starting(project):
-        for problem in program.chain.problems:
-            if problem.trouble is not Trouble.SHELL_FORM:
-                continue
-            instruction = program.launch.instruction
-            if instruction is not None and program.launch.code_form == "shell" and broken(instruction):
-                continue  # LD502 says why it is a shell form at all
-            severity = severity_of(program, project) if problem.replaced is False else Severity.INFO
-            place = problem.text.span(problem.start, problem.end)
-            fix = json_or_exec(project, program, problem)
-            yield finding(DEFECT, shell_form(problem), place, problem.confidence, severity=severity, fix=fix)
+    for program, problem in troubled(project, Trouble.SHELL_FORM):
+        instruction = program.launch.instruction
+        if instruction is not None and program.launch.code_form == "shell" and broken(instruction):
+            continue  # LD502 says why it is a shell form at all
+        severity = severity_of(program, project) if problem.replaced is False else Severity.INFO
+        place = problem.text.span(problem.start, problem.end)
+        fix = json_or_exec(project, program, problem)
+        yield finding(DEFECT, shell_form(problem), place, problem.confidence, severity=severity, fix=fix)

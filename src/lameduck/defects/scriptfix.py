@@ -1,4 +1,4 @@
-"""Fixes of start scripts: exec where it can stand, else the wait loop that was measured to drain.
+"""What the rules about start scripts share: their problems, and the fix: exec where it can stand, else the wait loop.
 
 Law: passing the signal on without a drain window loses more, so such a fix is a set: the script's edit together with
 the preStop of the container that runs it. Without a manifest in the input the edit is shown, and applied only with
@@ -7,10 +7,12 @@ the preStop of the container that runs it. Without a manifest in the input the e
 
 from __future__ import annotations
 
-from lameduck.core.finding import Edit, Fix, Safety, Severity
-from lameduck.defects.lintkit import advice, fix_of, window_edits
+from collections.abc import Iterator
+
+from lameduck.core.finding import Defect, Edit, Finding, Fix, Safety, Severity
+from lameduck.defects.lintkit import advice, finding, fix_of, starting, window_edits
 from lameduck.defects.snippets import WAIT_LOOP
-from lameduck.manifests.chain import Problem
+from lameduck.manifests.chain import Problem, Trouble
 from lameduck.manifests.endings import Ending, Way
 from lameduck.manifests.hooks import HookKind, hook_of
 from lameduck.manifests.programs import base
@@ -29,6 +31,19 @@ def severity_of(program: Program, project: Project) -> Severity | None:
     if workload is None or project.services(workload) or any(one.ports for one in workload.containers):
         return None
     return Severity.WARNING
+
+
+def troubled(project: Project, trouble: Trouble) -> Iterator[tuple[Program, Problem]]:
+    """Every problem of one kind on the way of the stop signal to a server."""
+    return ((each, one) for each in starting(project) for one in each.chain.problems if one.trouble is trouble)
+
+
+def of_problem(
+    defect: Defect, message: str, project: Project, program: Program, problem: Problem, fix: Fix | None = None
+) -> Finding:
+    """What lint says of such a problem, at its place."""
+    place = problem.text.span(problem.start, problem.end)
+    return finding(defect, message, place, problem.confidence, severity=severity_of(program, project), fix=fix)
 
 
 def with_window(
