@@ -4,8 +4,9 @@ Works under uvicorn (one or many workers), hypercorn (``-w 0``), granian, daphne
 others it gives readiness and `Connection: close`, and says on standard error if it cannot hold the stop signal back.
 
 Laws: an answer that starts after the stop signal says ``Connection: close`` on HTTP/1 (RFC 9112, 9.6) and nothing on
-HTTP/2, where that header is forbidden (RFC 9113, 8.2.2); no idle connection is closed before the end; WebSockets are
-closed with 1001 (RFC 6455, 7.4.1) and event streams ended between two events, spread over `least`.
+HTTP/2, where that header is forbidden (RFC 9113, 8.2.2; `goaway` is what hypercorn's clients get); no idle connection
+is closed before the end; WebSockets are closed with 1001 (RFC 6455, 7.4.1) and event streams ended between two events,
+spread over `least`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from lameduck_pod import status
 from lameduck_pod.around import Around
+from lameduck_pod.goaway import GoAway
 from lameduck_pod.layer import Layer
 from lameduck_pod.streams import Going, going
 
@@ -29,6 +31,8 @@ GOING_AWAY = 1001
 
 class LameDuck(Around[App]):
     """An ASGI application around another; what can be said is `Around`'s."""
+
+    _goaway: GoAway | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection scope of the server."""
@@ -46,7 +50,7 @@ class LameDuck(Around[App]):
         layer = self.layer
         layer.enter()
         if scope["http_version"] >= "2":
-            layer.multiplexed = True
+            self._multiplexed(send)
         stream: _EventStream | None = None
         whole = False
 
@@ -79,6 +83,12 @@ class LameDuck(Around[App]):
             if stream is not None:
                 await stream.end()
             layer.leave(not layer.lame or layer.counts(scope["path"], _agent(scope)))
+
+    def _multiplexed(self, send: Send) -> None:
+        self.layer.multiplexed = True
+        if self._goaway is None:
+            self._goaway = GoAway(self.layer)
+        self._goaway.seen(send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         layer, socket = self.layer, _WebSocket(send)
