@@ -21,6 +21,7 @@ CACHE = Path.home() / ".cache/lameduck-scorecard"
 TRAEFIK = Path.home() / ".cache/lameduck-k8s/traefik-v3.5.0"
 SPRING = ("3.3.5", "3.5.7", "4.1.2")
 QUARKUS = "3.20.0"
+MICRONAUT = "4.10.8"
 MODELS = ("mlserver==1.7.1", "bentoml==1.4.40")
 LIGHT4J = {"1.5.14": ("one", 17), "1.5.15": ("one", 17), "2.3.3": ("two", 21)}
 """Version → the sources that fit it, and the oldest Java."""
@@ -113,7 +114,7 @@ def go() -> dict[str, Subject]:
 
 
 def java() -> dict[str, Subject]:
-    """Spring Boot and light-4j."""
+    """Spring Boot, Quarkus, Micronaut and light-4j."""
     if not shutil.which("mvn"):
         return {}
     found: dict[str, Subject] = {}
@@ -134,6 +135,13 @@ def java() -> dict[str, Subject]:
     found[f"quarkus {QUARKUS}"] = Subject((*run, *jar), make=_quarkus)
     found[f"quarkus {QUARKUS}, shutdown.timeout 20 s"] = Subject(
         (*run, "-Dquarkus.shutdown.timeout=20", *jar), make=_quarkus
+    )
+    run = (_java(17), "-Dmicronaut.server.port={port}", "-Dmicronaut.server.host=127.0.0.1")
+    target = CACHE / f"micronaut-{MICRONAUT}/target"
+    app = ("-cp", f"{target}/app.jar:{target}/lib/*", "lameduck.App")
+    found[f"micronaut {MICRONAUT}"] = Subject((*run, *app), make=_micronaut)
+    found[f"micronaut {MICRONAUT}, graceful"] = Subject(
+        (*run, "-Dmicronaut.lifecycle.graceful-shutdown.enabled=true", *app), make=_micronaut
     )
     for version in LIGHT4J:
         found[f"light-4j {version}"] = Subject(_light(version), make=lambda v=version: _light4j(v))  # type: ignore[misc]
@@ -169,6 +177,13 @@ def _quarkus() -> None:
     if not (folder / "target/quarkus-app").exists():
         shutil.copytree(APPS / "quarkus", folder, dirs_exist_ok=True)
         _maven(folder, {"quarkus": QUARKUS}, 17)
+
+
+def _micronaut() -> None:
+    folder = CACHE / f"micronaut-{MICRONAUT}"
+    if not (folder / "target/lib").exists():
+        shutil.copytree(APPS / "micronaut", folder, dirs_exist_ok=True)
+        _maven(folder, {"micronaut": MICRONAUT}, 17)
 
 
 def _light4j(version: str) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import json
 import signal
 import sys
+import time
 from collections import Counter
 
 import grpc
@@ -23,7 +24,7 @@ async def main(target: str, rate: float, slow_share: float) -> None:
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGINT, stopped.set)
     warm = [grpc.aio.insecure_channel(target, options=OWN) for _ in range(WARM)]
-    sent, lost, codes = Counter(), Counter(), Counter()
+    sent, lost, codes, losses = Counter(), Counter(), Counter(), []
 
     async def one(lane: str, channel: grpc.aio.Channel, path: str) -> None:
         sent[lane] += 1
@@ -32,6 +33,7 @@ async def main(target: str, rate: float, slow_share: float) -> None:
         except grpc.aio.AioRpcError as error:
             lost[lane] += 1
             codes[f"{error.code().name}: {error.details()}"] += 1
+            losses.append((time.time(), lane, path, error.debug_error_string()))
 
     async def alone(path: str) -> None:
         async with grpc.aio.insecure_channel(target, options=OWN) as channel:
@@ -54,7 +56,7 @@ async def main(target: str, rate: float, slow_share: float) -> None:
         await channel.close()
     total = sum(lost.values())
     said = {"verdict": "FAILED" if total else "PROVEN", "lost": total, "lost_by_lane": lost}
-    sys.stdout.write(json.dumps({**said, "requests": sum(sent.values()), "codes": codes}) + "\n")
+    sys.stdout.write(json.dumps({**said, "requests": sum(sent.values()), "codes": codes, "losses": losses}) + "\n")
 
 
 asyncio.run(main(sys.argv[1], float(sys.argv[2]), float(sys.argv[3])))

@@ -165,7 +165,8 @@ def measure(
     address = kubectl("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}")
     forget(address)
     until_routed(address)
-    found = grpc_rollouts(address, replicas) if name in GRPC else proof(RUNS / f"{name}-{time.strftime('%H%M%S')}")
+    folder = RUNS / f"{name}-{time.strftime('%H%M%S')}"
+    found = grpc_rollouts(address, replicas, folder) if name in GRPC else proof(folder)
     return {"date": str(datetime.datetime.now(datetime.UTC).date()), **found}
 
 
@@ -180,8 +181,8 @@ def proof(folder: Path) -> dict[str, Any]:
     return layer_table.said(made)
 
 
-def grpc_rollouts(address: str, replicas: int) -> dict[str, Any]:
-    """The same rollouts under `grpc_load.py`."""
+def grpc_rollouts(address: str, replicas: int, folder: Path) -> dict[str, Any]:
+    """The same rollouts under `grpc_load.py`; what was lost when is kept in `folder`."""
     words = [servers.BIN / "python", HERE / "grpc_load.py", f"{address}:80", str(layer_table.RATE)]
     load = subprocess.Popen([*words, str(layer_table.SLOW_SHARE)], stdout=subprocess.PIPE, text=True)
     try:
@@ -194,7 +195,11 @@ def grpc_rollouts(address: str, replicas: int) -> dict[str, Any]:
         out, _ = load.communicate(timeout=60)
     finally:
         load.kill()
-    return dict(json.loads(out))
+    found = dict(json.loads(out))
+    if losses := found.pop("losses"):
+        folder.mkdir(parents=True)
+        (folder / "losses.json").write_text(json.dumps(losses, indent=1) + "\n")
+    return found
 
 
 def wanted(names: list[str]) -> Iterator[tuple[str, str, int]]:
