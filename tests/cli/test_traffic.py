@@ -28,14 +28,14 @@ def test_what_nobody_gave_is_none_and_the_plan_is_the_default_one() -> None:
 def test_every_option_finds_its_field() -> None:
     assert plan(
         "--qps", "500", "--duration", "1m", "--lanes", "new", "--arrivals", "ramp", "--ramp-from", "5", "--seed", "3",
-        "--connect-timeout", "1s", "--timeout", "2s", "--connections", "7", "--no-look",
+        "--connect-timeout", "1s", "--timeout", "2s", "--connections", "7", "--no-look", "--no-refill",
         "--method", "put", "--path", "/a",
         "--header", "A: b", "--header", "C: d",
         "--header-env", "E=F", "--body", "x", "--body-type", "text/plain", "--expect-status", "201",
         "--expect-body", "ok", "--served-by-header", "x-pod",
     ) == TrafficPlan(
         rate=500, duration=60 * SECOND, lanes=((Lane.NEW, 1.0),), arrivals=ArrivalProcess.RAMP, ramp_from=5, seed=3,
-        connect_timeout=SECOND, timeout=2 * SECOND, connections=7, look=False, served_by_header="x-pod",
+        connect_timeout=SECOND, timeout=2 * SECOND, connections=7, look=False, refill=False, served_by_header="x-pod",
         requests=(
             RequestShape(
                 method="PUT", path="/a", headers=(("A", "b"), ("C", "d"), ("Content-Type", "text/plain")),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lameduck.core import podspec
+from lameduck.core import podspec, podworker
 from lameduck.core.endpoints import Endpoint
 from lameduck.core.instants import MILLISECOND, SECOND
 from lameduck.core.pod import (
@@ -50,7 +50,7 @@ from lameduck.core.timeline import Milestone
 
 MS = MILLISECOND
 DELAYS = Delays()
-NO_TIME = Delays(0, 0, SECOND, 0, 0, 0, 0, 0, 0, 0)
+NO_TIME = Delays(0, 0, SECOND, 0, 0, 0, 0, 0, 0, 0, 0)
 M = Milestone
 
 
@@ -227,7 +227,7 @@ def test_after_the_exit_come_silence_then_the_endpoints_end_then_the_objects() -
     assert after(M.EXITED) == exited
     assert after(Silence) == exited + 80
     assert after(Withdraw) == exited + 150
-    assert after(M.GONE) == exited + 960
+    assert after(M.GONE) == exited + 230
     assert after(M.KILLED) is None and after(Kill) is None
     assert node.detail(M.EXITED) == {"code": 0}
     assert len(node.at(M.ENDPOINT_NOT_READY)) == 1
@@ -274,7 +274,7 @@ def test_a_hook_still_running_when_its_container_ends_has_failed() -> None:
         "cut": True,
         "kind": "exec",
     }
-    assert after(M.GONE) == 5_309 + 960
+    assert after(M.GONE) == 5_309 + 230
 
 
 def test_a_hook_that_stops_the_server_ends_with_it_and_no_signal_is_sent() -> None:
@@ -284,7 +284,7 @@ def test_a_hook_that_stops_the_server_ends_with_it_and_no_signal_is_sent() -> No
     node.until(start + SECOND)
     node.feed(Exited(0))
     node.until(start + 60 * SECOND)
-    assert not node.at(Signal) and node.at(M.GONE) == [start + 1_960 * MS]
+    assert not node.at(Signal) and node.at(M.GONE) == [start + 1_230 * MS]
 
 
 def test_a_native_sleep_goes_on_though_the_container_has_ended_and_the_pod_stays_until_it_is_over() -> None:
@@ -298,7 +298,7 @@ def test_a_native_sleep_goes_on_though_the_container_has_ended_and_the_pod_stays
     assert node.at(M.EXITED) == [start + SECOND]
     assert node.at(M.PRESTOP_FINISHED) == [start + 5_009 * MS]
     assert node.at(Silence) == [start + 5_089 * MS]
-    assert node.at(M.GONE) == [start + 5_969 * MS]
+    assert node.at(M.GONE) == [start + 5_239 * MS]
     serving = [effect.endpoint.serving for _, effect in node.log if isinstance(effect, Publish)]
     assert serving == [True, True, False], "nobody is there to serve as a last resort"
 
@@ -361,7 +361,7 @@ def test_a_pod_deleted_before_it_ran_never_runs_and_goes() -> None:
     node.until(100 * MS)
     node.feed(Deleted())
     node.until(10 * SECOND)
-    assert not node.at(Run) and not node.at(Signal) and node.at(M.GONE) == [1_060 * MS]
+    assert not node.at(Run) and not node.at(Signal) and node.at(M.GONE) == [330 * MS]
 
 
 def test_a_pod_deleted_before_its_first_probe_may_still_serve_as_a_last_resort_but_was_never_ready() -> None:
@@ -527,12 +527,14 @@ def test_a_container_is_noticed_at_the_kubelets_next_relist_with_a_readiness_pro
     started: int, noticed: int, probe: ProbeSpec | None
 ) -> None:
     """Measured: ready 0.45 s after the start (0.52 s) in a chain of pods, at any phase for a pod on its own."""
-    delays = Delays(start=started * MS, probe_phase=10 * MS, status=9 * SECOND, relist=-7 * podspec.RELIST)
+    delays = Delays(start=started * MS, probe_phase=10 * MS, status=9 * SECOND, relist=-7 * podworker.RELIST)
     pod = Pod("p", podspec.PodSpec((ContainerSpec(readiness=probe),)), delays)
     pod, _ = step(pod, Created(), 0)
     pod, _ = step(pod, Tick(), started * MS)
     pod, _ = step(pod, Started(), started * MS)
-    assert (pod.ready, due(pod)) == (False, (noticed + 10) * MS)
+    assert (pod.ready, due(pod)) == (False, noticed * MS)
+    pod, effects = step(pod, Tick(), noticed * MS)
+    assert (effects, due(pod)) == ((), (noticed + 10) * MS)
     pod, effects = step(pod, Tick(), (noticed + 10) * MS)
     if probe is not None:
         assert effects == (Ask(probe),)

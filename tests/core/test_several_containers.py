@@ -89,8 +89,8 @@ def test_init_containers_run_one_after_the_other_and_a_sidecar_only_has_to_start
     node.until(10 * SECOND)
     init, side, app = (node.of(Run, name)[0] for name in ("init", "side", "app"))
     assert init == 520 * MS
-    assert side == init + 300 * MS + 650 * MS
-    assert app == side + 650 * MS
+    assert side == init + 300 * MS + 80 * MS
+    assert app == side + 80 * MS
     assert node.pod.ready and node.at(M.STARTED) == [app], "the pod's milestones are the serving container's"
 
 

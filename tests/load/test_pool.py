@@ -51,6 +51,34 @@ def test_a_new_one_is_dialled_until_the_size_is_reached_and_when_none_is_idle() 
     assert pool.take(1) is None
 
 
+@pytest.mark.parametrize("refill", [True, False])
+def test_a_connection_that_ended_is_dialled_anew_or_only_where_none_is_idle(refill: bool) -> None:
+    pool: Pool[Line] = Pool(2, sleepers=False, refill=refill)
+    lines = [Line(0), Line(1)]
+    for line in lines:
+        assert pool.take(1) is None
+        pool.add(line)
+    for line in lines:
+        pool.give(line)
+    lines[0].open = False
+    pool.remove(lines[0])
+    assert pool.take(2) is (None if refill else lines[1])
+    if not refill:
+        assert pool.take(2) is None
+
+
+def test_without_refill_one_that_ends_before_all_were_dialled_keeps_nobody_dialling() -> None:
+    pool: Pool[Line] = Pool(2, sleepers=False, refill=False)
+    for line in (Line(0, open=False), Line(1)):
+        assert pool.take(1) is None
+        pool.add(line)
+        pool.give(line)
+        if not line.open:
+            pool.remove(line)
+    assert pool.take(2) is not None
+    assert pool.spare() == []
+
+
 def test_a_closed_connection_is_never_taken() -> None:
     pool, lines = pool_of(2, size=2)
     lines[0].open = False

@@ -21,7 +21,6 @@ BRISK = Timings(
     status=(900, 950, 1000),
     start=(1, 1, 1),
     probe_phase=(30, 50, 80),
-    exit_to_gone=(200, 210, 220),
     controller=(1, 2, 3),
 )
 

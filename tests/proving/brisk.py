@@ -17,9 +17,7 @@ from lameduck.proving import prove
 from lameduck.runfile import read
 
 SERVERS = Path(__file__).parent / "servers"
-BRISK = Timings(
-    relist=False, status=(900, 950, 1000), start=(1, 1, 1), probe_phase=(50, 100, 150), exit_to_gone=(200, 210, 220)
-)
+BRISK = Timings(relist=False, status=(900, 950, 1000), start=(1, 1, 1), probe_phase=(50, 100, 150))
 
 
 def proved(

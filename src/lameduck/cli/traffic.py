@@ -39,6 +39,11 @@ def add_traffic_options(parser: argparse.ArgumentParser, *, path: bool = True) -
         help="so many kept-alive connections, none idle for long",
     )
     add("--look", action=argparse.BooleanOptionalAction, help="look at a kept-alive connection before reuse (default)")
+    add(
+        "--refill",
+        action=argparse.BooleanOptionalAction,
+        help="dial anew for a kept-alive connection that ended (default); else only where none is idle",
+    )
     group = parser.add_argument_group("request")
     add = group.add_argument
     add("--method", type=values.method, metavar="M", help="default GET, or POST with a body")
@@ -94,9 +99,8 @@ def secrets(plan: TrafficPlan) -> dict[str, str]:
 _PLAN = {
     "qps": "rate",
     "ramp_from": "ramp_from",
-    **{name: name for name in ("arrivals", "duration", "lanes", "connect_timeout", "timeout", "connections", "look")},
-    "seed": "seed",
-    "served_by_header": "served_by_header",
+    **{name: name for name in ("arrivals", "duration", "lanes", "connect_timeout", "timeout")},
+    **{name: name for name in ("connections", "look", "refill", "seed", "served_by_header")},
 }
 """The options that are a field of `TrafficPlan`."""
 

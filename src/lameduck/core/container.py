@@ -33,7 +33,7 @@ from lameduck.core.podwords import (
     Tick,
     Which,
 )
-from lameduck.core.probes import Probe
+from lameduck.core.probes import Probe, ProbeSpec
 from lameduck.core.timeline import Event as Fact
 from lameduck.core.timeline import Milestone
 
@@ -242,7 +242,7 @@ def _post_start_ended(one: Container, now: int, ended: HookEnded) -> Step:
 def _awake(one: Container, now: int) -> Step:
     """It runs, as far as the kubelet is concerned: the probes begin, the startup probe before the others."""
     if one.spec.startup is not None:
-        return replace(one, startup=probes.begin(one.spec.startup, now, _unnoticed(one, now))), ()
+        return replace(one, startup=_begin(one, one.spec.startup, now, _unnoticed(one, now))), ()
     return _up(one, now), ()
 
 
@@ -261,9 +261,13 @@ def _up(one: Container, now: int) -> Container:
         up=True,
         noticed=at_once,
         startup=None,
-        readiness=None if ready is None else probes.begin(ready, now, phase),
-        liveness=None if live is None or one.stopping else replace(probes.begin(live, now, phase), ready=True),
+        readiness=None if ready is None else _begin(one, ready, now, phase),
+        liveness=None if live is None or one.stopping else replace(_begin(one, live, now, phase), ready=True),
     )
+
+
+def _begin(one: Container, spec: ProbeSpec, now: int, phase: int) -> Probe:
+    return probes.begin(spec, now, phase, one.delays.credit(now))
 
 
 def _probe(one: Container, which: Which, event: probes.Event, now: int) -> Step:

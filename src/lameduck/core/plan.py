@@ -69,6 +69,9 @@ class TrafficPlan:
     rate needs, and some that sleep for as long as servers usually keep idle ones."""
     look: bool = True
     """Look at a kept-alive socket before reusing it, as good clients do."""
+    refill: bool = True
+    """Dial anew in the place of a kept-alive connection that has ended; else, once there have been as many as there
+    should be, only where none is idle, as most clients do."""
     served_by_header: str = "x-served-by"
     seed: int = 1
 

@@ -12,10 +12,11 @@ Every wait is an entry of an agenda, so that `due` says when the next `Tick` is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from lameduck.core import container as life
+from lameduck.core import podworker
 from lameduck.core.container import Container, Phase, grace_left
 from lameduck.core.endpoints import conditions
 from lameduck.core.podspec import ContainerSpec, Delays, Hook, HookKind, PodSpec, Role
@@ -42,6 +43,7 @@ from lameduck.core.podwords import (
     Which,
     Withdraw,
 )
+from lameduck.core.podworker import Worker
 from lameduck.core.timeline import Event as Fact
 from lameduck.core.timeline import Milestone
 
@@ -86,6 +88,7 @@ class Due(StrEnum):
     """What an entry of the pod's own agenda is for."""
 
     RUN = "run"
+    NOTICE = "notice"
     STATUS = "status"
     SLICE = "slice"
     STOP = "stop"
@@ -105,6 +108,7 @@ class Pod:
     containers: tuple[Container, ...] = ()
     """In the order of the spec; empty before the pod is created."""
     agenda: tuple[tuple[int, Due], ...] = ()
+    worker: Worker = field(default_factory=lambda: Worker(None))
     listening: bool = False
     ready: bool = False
     """The pod's condition Ready."""
@@ -173,7 +177,8 @@ def _event(pod: Pod, event: Event, now: int) -> Step:
     match event:
         case Created():
             made = tuple(Container(one, pod.delays, pod.spec.grace) for one in pod.spec.containers)
-            pod = _plan(replace(pod, containers=made), now + pod.delays.start, Due.RUN)
+            pod = replace(pod, containers=made, worker=Worker(pod.delays.relist))
+            pod = _plan(pod, now + pod.delays.start, Due.RUN)
             return replace(pod, since=now), (Report(Milestone.CREATED),)
         case Tick():
             return _tick(pod, now)
@@ -226,6 +231,10 @@ def _moved(pod: Pod, before: Container, change: life.Step, now: int) -> Step:
     pod = replace(pod, containers=tuple(after if one is before else one for one in pod.containers))
     if before.phase is Phase.RUNNING and after.phase is not Phase.RUNNING and pod.deleted is not None:
         pod = _plan(pod, now + pod.delays.turn, Due.TURN)
+    if after.started and not before.started and pod.deleted is None:
+        pod = replace(pod, worker=podworker.synced(pod.worker, now))
+        if pod.delays.relist is not None:
+            pod = _plan(pod, now + pod.delays.unnoticed(now), Due.NOTICE)
     if name != pod.spec.serving:
         return pod, tuple(_aside(name, effect) for effect in effects)
     if after.phase is not Phase.RUNNING:
@@ -249,8 +258,23 @@ def _settle(pod: Pod, now: int) -> Step:
     if pod.deleted is not None and all(one.ended for one in pod.containers):
         return _finish(pod, now), ()
     if pod.deleted is None and _startable(pod) and not _planned(pod, Due.RUN):
-        pod = _plan(pod, now + pod.delays.next_container, Due.RUN)
+        pod = _plan(pod, _next_sync(pod, now) + pod.delays.next_container, Due.RUN)
     return _condition(pod, now, ready=_all_ready(pod))
+
+
+def _next_sync(pod: Pod, now: int) -> int:
+    """When the kubelet starts what comes next: it is told of a startup probe's success, all else it has to notice."""
+    if any(one.spec.startup is not None and one.phase is Phase.RUNNING for one in pod.containers):
+        return podworker.done(pod.worker, now)
+    return now + pod.delays.unnoticed(now)
+
+
+def _notice(pod: Pod, now: int) -> Step:
+    """A relist has seen that a container started; of the first one it sees the sandbox too, which is one more event."""
+    times = 2 if sum(one.started or bool(one.ends) for one in pod.containers) == 1 else 1
+    for _ in range(times):
+        pod = replace(pod, worker=podworker.woken(pod.worker, now))
+    return pod, ()
 
 
 def _startable(pod: Pod) -> tuple[Container, ...]:
@@ -281,7 +305,8 @@ def _condition(pod: Pod, now: int, *, ready: bool) -> Step:
     """The condition Ready changes; the EndpointSlice follows."""
     if ready == pod.ready:
         return pod, ()
-    pod = _plan(replace(pod, ready=ready), now + pod.delays.ready_to_slice, Due.SLICE)
+    pod = replace(pod, ready=ready, worker=podworker.woken(pod.worker, now))
+    pod = _plan(pod, now + pod.delays.ready_to_slice, Due.SLICE)
     report: tuple[Effect, ...] = (Report(Milestone.READY),) if ready and pod.deleted is None else ()
     return pod, (*report, ConditionReady(ready))
 
@@ -322,7 +347,7 @@ def _deleted(pod: Pod, now: int, grace: int) -> Step:
     if pod.deleted is not None:
         return pod, ()
     report: tuple[Effect, ...] = (Report(Milestone.DELETION_REQUESTED, {"grace_ns": grace}),)
-    pod = _drop(replace(pod, deleted=now, spec=replace(pod.spec, grace=grace)), Due.RUN, Due.STATUS)
+    pod = _drop(replace(pod, deleted=now, spec=replace(pod.spec, grace=grace)), Due.RUN, Due.STATUS, Due.NOTICE)
     if pod.addressed:
         withdrawn = grace == 0  # the object goes at once, and its endpoint with it
         pod = _plan(pod, now + pod.delays.deletion_to_slice, Due.WITHDRAW if withdrawn else Due.SLICE)
@@ -330,7 +355,7 @@ def _deleted(pod: Pod, now: int, grace: int) -> Step:
         if one.phase is not Phase.RUNNING:
             pod, more = _moved(pod, one, life.stop(one, now, grace), now)
             report += more
-    return _plan(pod, now + pod.delays.deletion_to_stop, Due.STOP), report
+    return _plan(pod, podworker.free(pod.worker, now) + pod.delays.deletion_to_stop, Due.STOP), report
 
 
 def _stop(pod: Pod, now: int) -> Step:
@@ -367,7 +392,8 @@ def _finish(pod: Pod, now: int) -> Pod:
     pod = _plan(_drop(replace(pod, over=True), Due.STOP, Due.TURN), now + pod.delays.exit_to_silence, Due.SILENCE)
     if pod.addressed:
         pod = _plan(pod, now + pod.delays.exit_to_slice, Due.WITHDRAW)
-    return _plan(pod, now + pod.delays.exit_to_gone, Due.GONE)
+    ended = now + pod.delays.exit_to_ended
+    return _plan(pod, ended + pod.delays.unnoticed(ended) + pod.delays.ended_to_gone, Due.GONE)
 
 
 def _silence(pod: Pod, _: int) -> Step:
@@ -389,6 +415,7 @@ def _gone(pod: Pod, _: int) -> Step:
 
 _DUE: dict[Due, Callable[[Pod, int], Step]] = {
     Due.RUN: _run,
+    Due.NOTICE: _notice,
     Due.STATUS: _status,
     Due.SLICE: _slice,
     Due.STOP: _stop,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lameduck.core.instants import MILLISECOND, SECOND
+from lameduck.core.podworker import until_relist
 from lameduck.core.probes import ProbeSpec
 
 
@@ -84,12 +85,6 @@ class PodSpec:
         return next(one for one in self.containers if one.name == self.serving)
 
 
-RELIST = 1008 * MILLISECOND
-"""From one relist of the kubelet to the next: a second from the end of the last one (``wait.Until`` in ``pleg``), which
-itself took 8 ms on average (measured in rollouts: 22 pods that followed each other became ready 1.008 s apart). Beside
-kube-proxy's second, which counts from the end of a sync of some 30 ms, it decides which removal makes which sync."""
-
-
 @dataclass(frozen=True, slots=True)
 class Delays:
     """How long the control plane takes for this pod, drawn once (nanoseconds; defaults: medians of Kubernetes 1.34)."""
@@ -110,15 +105,25 @@ class Delays:
     exit_to_silence: int = 80 * MILLISECOND
     """Exit → the dead pod's address answers nothing any more, not even "refused"."""
     exit_to_slice: int = 150 * MILLISECOND
-    exit_to_gone: int = 960 * MILLISECOND
-    next_container: int = 650 * MILLISECOND
-    """An init container ended, or a sidecar started → what stands after it starts."""
+    exit_to_ended: int = 200 * MILLISECOND
+    """Exit → the kubelet has taken the pod down."""
+    ended_to_gone: int = 30 * MILLISECOND
+    """That, or the `relist` after it → the object is gone."""
+    next_container: int = 80 * MILLISECOND
+    """The `relist` that notices that an init container ended, or a sidecar runs → what stands after it starts."""
     turn: int = 55 * MILLISECOND
     """The last main container ended → the sidecars' stop signal."""
     relist: int | None = None
     """An instant of the kubelet's relists, one every `RELIST`: a container is noticed at the next one, so that pods
     which follow each other become ready in its rhythm. None: at once."""
+    second: int | None = None
+    """An instant at which a second of the node's clock begins: a probe's initial delay counts from the whole second in
+    which its container started (``normalizeStatus``), so that it is up to a second shorter. None: from the start."""
 
     def unnoticed(self, now: int) -> int:
         """How long (ns) until the kubelet's next relist."""
-        return 0 if self.relist is None else (self.relist - now) % RELIST
+        return until_relist(self.relist, now)
+
+    def credit(self, started: int) -> int:
+        """How much (ns) of a probe's initial delay is over at the start already."""
+        return 0 if self.second is None else (started - self.second) % SECOND

@@ -77,12 +77,13 @@ Event = Tick | Answered
 Effect = Ask | ReadyChanged
 
 
-def begin(spec: ProbeSpec, started: int, phase: int) -> Probe:
+def begin(spec: ProbeSpec, started: int, phase: int, credit: int = 0) -> Probe:
     """The probe of a container that started at an instant, and whose worker first looks `phase` (ns) later.
 
-    Then it looks once in a period, and asks when it looks and the initial delay is over: not at its very end.
+    Then it looks once in a period, and asks when it looks and the initial delay is over, of which `credit` (ns) was
+    over at the start: not at its very end.
     """
-    missing = max(0, spec.initial_delay - phase)
+    missing = max(0, spec.initial_delay - credit - phase)
     first = started + phase + -(-missing // spec.period) * spec.period
     return Probe(spec, first, first)
 

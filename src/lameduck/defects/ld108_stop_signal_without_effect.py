@@ -1,14 +1,15 @@
 """lifecycle.stopSignal may have no effect (LD108, stop-signal-without-effect).
 
 What it finds
-    lifecycle.stopSignal in a manifest, with the version unknown or a version where the gate is off by default.
+    lifecycle.stopSignal in a manifest, with the version unknown or a version where the gate is off by default; where
+    it is known to be on, a signal that no handler can have, and a pod without os.name, which the API refuses then.
 
 Why it loses requests
     Unless the feature gate ContainerStopSignals is on, the API drops the field silently and the image's STOPSIGNAL
     rules.
 
 Fix and its safety
-    None: put STOPSIGNAL into the image, which every runtime honours.
+    None: put STOPSIGNAL into the image, which every runtime honours. `prove --local` follows the field and says so.
 
 When not to care
     Clusters where the gate is known to be on.
@@ -81,6 +82,9 @@ def lint(project: Project) -> Iterator[Finding]:
             continue
         if signal_name(signal) in {"KILL", "STOP"} and project.settings.stop_signal_gate:
             message = f"{who(workload, container)}: {signal} reaches no handler: every request in flight is lost"
+            yield finding(DEFECT, message, node.entry_span, Confidence.CERTAIN, severity=Severity.ERROR)
+        elif project.settings.stop_signal_gate and not workload.pod["os"]["name"].string:
+            message = f"{who(workload, container)}: the API refuses a stopSignal in a pod without os.name: linux"
             yield finding(DEFECT, message, node.entry_span, Confidence.CERTAIN, severity=Severity.ERROR)
         elif not project.settings.stop_signal_gate:
             message = (

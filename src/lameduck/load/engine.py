@@ -90,7 +90,9 @@ class Engine:
         share = sum(share for lane, share in plan.lanes if lane is Lane.REUSE) / sum(share for _, share in plan.lanes)
         self._reuse_rate = plan.rate * share / part[1]
         self._wanted = -(-plan.connections // part[1])
-        self._pool: Pool[Connection] = Pool(self._wanted or right_size(self._reuse_rate, 0), sleepers=not self._wanted)
+        self._pool: Pool[Connection] = Pool(
+            self._wanted or right_size(self._reuse_rate, 0), sleepers=not self._wanted, refill=plan.refill
+        )
 
     async def run(self, *, bounded: bool = True, started: int | None = None) -> None:
         """Send by the plan until `stop` is called or, if bounded, its duration is over; wait for what is in flight.

@@ -1,8 +1,9 @@
 """The kept-alive connections: which one the next request gets.
 
 Law: first in, first out, so that all of them stay in use and are idle about equally long; as many as the rate needs
-and no more. Beside them *sleepers* are used only once they have been idle for 1, 2, 4 … 75 s, so that every usual idle
-time-out of a server is met. Pure: it decides, the engine dials, looks and closes.
+and no more, with a new one in the place of one that ended (or, without `refill`, only where none is idle). Beside them
+*sleepers* are used only once they have been idle for 1, 2, 4 … 75 s, so that every usual idle time-out of a server is
+met. Pure: it decides, the engine dials, looks and closes.
 """
 
 from __future__ import annotations
@@ -44,12 +45,28 @@ def right_size(rate: float, service_time: int) -> int:
 
 
 class Pool(Generic[C]):
-    """Connections between their requests. `size` is how many should be in turn, idle or busy, sleepers aside."""
+    """Connections between their requests. `size` is how many should be in turn, idle or busy, sleepers aside.
 
-    __slots__ = ("_idle", "_least_idle", "_next_due", "_sleeping", "_slots", "in_turn", "members", "size")
+    Without `refill` that many are dialled once; from then on one is dialled only where none is idle, and none is spare.
+    """
 
-    def __init__(self, size: int = FEWEST, *, sleepers: bool = True) -> None:
+    __slots__ = (
+        "_dialled",
+        "_idle",
+        "_least_idle",
+        "_next_due",
+        "_refill",
+        "_sleeping",
+        "_slots",
+        "in_turn",
+        "members",
+        "size",
+    )
+
+    def __init__(self, size: int = FEWEST, *, sleepers: bool = True, refill: bool = True) -> None:
         self.size = size
+        self._refill = refill
+        self._dialled = 0
         self.members: set[C] = set()
         """Every connection that was added and not removed."""
         self.in_turn = 0
@@ -63,12 +80,13 @@ class Pool(Generic[C]):
         """A new connection has been dialled for a request."""
         self.members.add(connection)
         self.in_turn += 1
+        self._dialled += 1
 
     def take(self, now: int) -> C | None:
         """The connection for the next request; None to dial a new one."""
         if now >= self._next_due and (sleeper := self._wake(now)) is not None:
             return sleeper
-        if self.in_turn < self.size:
+        if (self.in_turn if self._refill else self._dialled) < self.size:
             return None
         while self._idle:
             connection = self._idle.popleft()
@@ -91,7 +109,7 @@ class Pool(Generic[C]):
 
     def spare(self) -> list[C]:
         """The connections beyond `size` that nobody has needed since the last call: the caller closes them."""
-        count = max(0, min(self._least_idle, self.in_turn - self.size))
+        count = max(0, min(self._least_idle, self.in_turn - self.size)) if self._refill else 0
         spare = [self._idle.popleft() for _ in range(count)]
         self._least_idle = len(self._idle)
         return spare

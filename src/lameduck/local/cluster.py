@@ -59,7 +59,7 @@ class LocalCluster:
         self._hop = Hop(self._backend, self._hop_lost) if spec.via.kind is path.Kind.INGRESS else None
         self._started = False
         self._stopped = False
-        self._relist = clock() + self._rng.randrange(SECOND)
+        self._relist, self._second = (clock() + self._rng.randrange(SECOND) for _ in range(2))
         self._pace = path.pace(spec.via, spec.min_sync)
         free = clock() + self._rng.randrange(max(1, self._pace))
         named = spec.headless and spec.via.kind is path.Kind.SERVICE
@@ -252,7 +252,7 @@ class LocalCluster:
             self._tick = asyncio.get_running_loop().call_later(delay, self._reconcile, rolling.Tick())
 
     def _create(self, name: str, revision: int) -> None:
-        delays = self._spec.timings.draw(self._rng, self._relist)
+        delays = self._spec.timings.draw(self._rng, self._relist, self._second)
         try:
             self._pods[name] = self._maker.make(name, revision, delays, self, self._observe, self._clock)
         except OSError as error:

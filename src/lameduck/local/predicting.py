@@ -181,7 +181,7 @@ def _play(spec: LocalSpec, app: App, ways: Sequence[Via], rollouts: int) -> list
 
 
 def _simulation(spec: LocalSpec, app: App, ways: Sequence[Via], rng: random.Random) -> Simulation:
-    relist = rng.randrange(SECOND)
+    relist, second = rng.randrange(SECOND), rng.randrange(SECOND)
     return Simulation(
         workload=workload_of(spec),
         template=spec.pod(),
@@ -190,7 +190,7 @@ def _simulation(spec: LocalSpec, app: App, ways: Sequence[Via], rng: random.Rand
             for via in ways
         },
         app=app,
-        delays=lambda: spec.timings.draw(rng, relist),
+        delays=lambda: spec.timings.draw(rng, relist, second),
         controller=lambda: pick(rng, spec.timings.controller),
     )
 

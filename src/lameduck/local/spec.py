@@ -52,21 +52,24 @@ class Timings:
     exec_overhead: Range = (15, 30, 50)
     exit_to_silence: Range = (60, 80, 110)
     exit_to_slice: Range = (104, 150, 195)
-    exit_to_gone: Range = (880, 960, 1040)
+    exit_to_ended: Range = (180, 200, 230)
+    ended_to_gone: Range = (20, 30, 45)
+    """The relist after that → the object is gone: 240 to 1,250 after the exit, in a chain of pods mostly 960."""
     controller: Range = (20, 30, 40)
     """What a controller saw → what it does about it: as measured with the truth table (10 to 29, median 16, when
     the machine was less busy). Ten milliseconds decide whether a rollout's third removal makes kube-proxy's sync."""
-    next_container: Range = (440, 650, 910)
-    """An init container ended, or a sidecar started → what stands after it starts."""
+    next_container: Range = (60, 80, 110)
+    """The relist that notices that an init container ended, or a sidecar runs → what stands after it starts."""
     turn: Range = (40, 55, 80)
     """The last main container ended → the sidecars' stop signal."""
 
-    def draw(self, rng: random.Random, relist: int) -> Delays:
-        """One pod's delays; `relist` is an instant at which its node's kubelet relists."""
+    def draw(self, rng: random.Random, relist: int, second: int) -> Delays:
+        """One pod's delays; `relist` is an instant at which its node's kubelet relists, `second` one of its clock."""
         return Delays(
             start=pick(rng, self.start),
             probe_phase=pick(rng, self.probe_phase),
             relist=relist if self.relist else None,
+            second=second if self.relist else None,
             status=pick(rng, self.status),
             ready_to_slice=pick(rng, self.ready_to_slice),
             deletion_to_slice=pick(rng, self.deletion_to_slice),
@@ -74,7 +77,8 @@ class Timings:
             exec_overhead=pick(rng, self.exec_overhead),
             exit_to_silence=pick(rng, self.exit_to_silence),
             exit_to_slice=pick(rng, self.exit_to_slice),
-            exit_to_gone=pick(rng, self.exit_to_gone),
+            exit_to_ended=pick(rng, self.exit_to_ended),
+            ended_to_gone=pick(rng, self.ended_to_gone),
             next_container=pick(rng, self.next_container),
             turn=pick(rng, self.turn),
         )
@@ -278,9 +282,12 @@ def spoken(command: Sequence[str]) -> str:
 
 
 def signal_number(word: str) -> int:
-    """15 for ``SIGTERM``, ``term``, ``15`` and ``TERM``. Raises `ValueError` for what is no signal here."""
+    """15 for ``SIGTERM``, ``term``, ``15`` and ``TERM``, 37 for ``SIGRTMIN+3``. `ValueError` for what is none here."""
+    name, offset = signal_name(word), 0
+    if real_time := re.fullmatch(r"(RTMIN)(\+\d+)|(RTMAX)(-\d+)", name):
+        name, offset = real_time[1] or real_time[3], int(real_time[2] or real_time[4])
     try:
-        number = int(word) if word.strip().isdigit() else signal.Signals[f"SIG{signal_name(word)}"].value
+        number = int(word) if word.strip().isdigit() else signal.Signals[f"SIG{name}"].value + offset
     except KeyError:
         number = 0
     if number not in signal.valid_signals():

@@ -1,6 +1,7 @@
 """What of a manifest is followed, refused, or listed as ignored."""
 
 import base64
+import re
 from pathlib import Path
 
 import pytest
@@ -237,12 +238,48 @@ def test_a_probe_asks_in_its_own_language(tmp_path: Path, probe: str, path: str,
     assert (spec.path, spec.scheme) == (path, scheme)
 
 
+LINUX = "os: {name: linux}"
+
+
+@pytest.mark.parametrize(
+    ("pod", "signal", "number"),
+    [(LINUX, "SIGQUIT", 3), (LINUX, "SIGUSR1", 10), (LINUX, "SIGRTMIN+3", 37), (LINUX, "SIGRTMAX-1", 63)],
+)
+def test_a_containers_own_stop_signal_is_its_stop_signal_and_said_to_need_a_gate(
+    tmp_path: Path, pod: str, signal: str, number: int
+) -> None:
+    spec = read(
+        tmp_path,
+        deployment(pod=pod, containers=CONTAINER + f"          lifecycle: {{stopSignal: {signal}}}\n") + service(),
+    )
+    assert spec.containers[0].stop_signal == number
+    assert [note for note in spec.ignored if f"web gets its stopSignal {signal}" in note and "LD108" in note]
+    assert not [note for note in spec.ignored if note.startswith("ignored of")]
+
+
+@pytest.mark.parametrize(
+    ("pod", "signal", "why"),
+    [
+        ("", "SIGQUIT", "os: {name: linux}"),
+        ("os: {name: windows}", "SIGTERM", "for windows"),
+        (LINUX, "SIGNONE", "SIGNONE"),
+        (LINUX, "quit", "a name like SIGQUIT"),
+        (LINUX, "3", "a name like SIGQUIT"),
+        (LINUX, "SIGRTMIN+99", "SIGRTMIN"),
+    ],
+)
+def test_a_stop_signal_that_the_api_refuses_is_refused(tmp_path: Path, pod: str, signal: str, why: str) -> None:
+    text = deployment(pod=pod, containers=CONTAINER + f"          lifecycle: {{stopSignal: {signal}}}\n") + service()
+    with pytest.raises(UsageError, match=re.escape(why)):
+        read(tmp_path, text)
+
+
 def test_what_nobody_follows_is_listed(tmp_path: Path) -> None:
     more = """\
           resources: {limits: {memory: 1Gi}}
           securityContext: {runAsUser: 1000}
           readinessProbe: {grpc: {port: 8080}, terminationGracePeriodSeconds: 3}
-          lifecycle: {stopSignal: SIGUSR1}
+          lifecycle: {preStart: {}}
 """
     pod = "affinity: {}\ndnsPolicy: Default"
     job = (
@@ -252,7 +289,7 @@ def test_what_nobody_follows_is_listed(tmp_path: Path) -> None:
     ignored = read(tmp_path, text).ignored
     assert (
         "ignored of Deployment web: affinity, dnsPolicy, web.resources, web.securityContext, "
-        "web.readinessProbe.terminationGracePeriodSeconds, web.lifecycle.stopSignal"
+        "web.readinessProbe.terminationGracePeriodSeconds, web.lifecycle.preStart"
     ) in ignored
     assert "ignored of Service web: sessionAffinity" in ignored
     assert "not run: Job migrate" in ignored

@@ -18,9 +18,7 @@ async def hold() -> None:
         if "pid" in seen.detail:
             pids.append(seen.detail["pid"])
 
-    brisk = Timings(
-        relist=False, status=(900, 950, 1000), start=(1, 1, 1), probe_phase=(30, 50, 80), exit_to_gone=(200, 210, 220)
-    )
+    brisk = Timings(relist=False, status=(900, 950, 1000), start=(1, 1, 1), probe_phase=(30, 50, 80))
     run_dir, *command = sys.argv[1:]
     spec = LocalSpec(tuple(command), run_dir=Path(run_dir), replicas=2, timings=brisk, min_sync=SECOND // 20)
     cluster = LocalCluster(spec, observe)

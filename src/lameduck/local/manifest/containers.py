@@ -17,6 +17,7 @@ from lameduck.core.podspec import Hook, HookKind
 from lameduck.core.probes import ProbeSpec
 from lameduck.local.manifest.chosen import place
 from lameduck.local.podplan import Field
+from lameduck.local.spec import signal_number
 from lameduck.manifests.project import Project
 from lameduck.manifests.workloads import Container, KubeObject, Workload, same_namespace
 from lameduck.manifests.yamlnode import Node
@@ -67,6 +68,30 @@ class Reading:
             return Hook(HookKind.HTTP, path=_path(asked), port=self._port(asked), scheme=_scheme(asked))
         self.say(f"{self.container.name}'s {kind}: the API server would refuse it, or it does nothing")
         return None
+
+    def stop_signal(self, images: int, system: str | None) -> int:
+        """``lifecycle.stopSignal`` (KEP-4960), else the image's. `system` is ``spec.os.name``. Raises `UsageError`."""
+        node, name = self.container.lifecycle["stopSignal"], self.container.name
+        if not node or node.is_null:
+            return images
+        if system != "linux":
+            raise UsageError(
+                f"{place(node)}: the API refuses a stopSignal in a pod without os: {{name: linux}}: add it to the spec"
+                if system is None
+                else f"{place(node)}: a stopSignal in a pod for {system}: pods on this machine are for linux"
+            )
+        word = node.string or ""
+        try:
+            number = signal_number(word)
+        except ValueError:
+            number = 0
+        if not number or word != word.upper() or not word.startswith("SIG"):
+            raise UsageError(f"{place(node)}: the API refuses the stopSignal {word!r}: it is a name like SIGQUIT")
+        self.say(
+            f"container {name} gets its stopSignal {word}: so only where the feature gate ContainerStopSignals is on "
+            "(off by default, see LD108)"
+        )
+        return number
 
     def _number(self, node: Node, key: str, default: int) -> int:
         value = node[key]

@@ -37,6 +37,7 @@ POD = frozenset(
         "shareProcessNamespace",
         "restartPolicy",
         "imagePullSecrets",
+        "os",
     }
 )
 CONTAINER = frozenset(
@@ -73,6 +74,7 @@ PROBE = frozenset(
         "failureThreshold",
     }
 )
+LIFECYCLE = frozenset({"preStop", "postStart", "stopSignal"})
 SERVICE = frozenset({"selector", "ports", "clusterIP", "clusterIPs", "type", "publishNotReadyAddresses"})
 BUDGET = frozenset({"selector", "minAvailable", "maxUnavailable"})
 USED = frozenset({"Service", "ConfigMap", "Secret", "PodDisruptionBudget", "Namespace", "ServiceAccount"})
@@ -112,6 +114,6 @@ def _of_container(one: Container) -> Iterator[str]:
     yield from _beyond(one.node, CONTAINER)
     for kind in ("readinessProbe", "livenessProbe", "startupProbe"):
         yield from (f"{kind}.{each}" for each in _beyond(one.node[kind], PROBE))
-    yield from (f"lifecycle.{each}" for each in _beyond(one.lifecycle, frozenset({"preStop", "postStart"})))
+    yield from (f"lifecycle.{each}" for each in _beyond(one.lifecycle, LIFECYCLE))
     if one.kind == ContainerKind.MAIN and one.node["restartPolicy"]:
         yield "restartPolicy"

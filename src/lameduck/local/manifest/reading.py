@@ -109,7 +109,7 @@ def _containers(
                 )
             empty = {**empty, working: "workdir"}  # WORKDIR makes it
         processes[one.name] = Process(command, environment, working, (*made.mounts, *mounts), empty)
-        specs.append(_spec(one, chosen.target, made.stop_signal, say))
+        specs.append(_spec(Reading(one, chosen.target, say), made.stop_signal, workload.pod["os"]["name"].string))
     return tuple(specs), processes
 
 
@@ -117,8 +117,8 @@ def _below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder.rstrip('/')}/")
 
 
-def _spec(one: Container, target: int | None, stop_signal: int, say: Say) -> ContainerSpec:
-    reading = Reading(one, target, say)
+def _spec(reading: Reading, images_signal: int, system: str | None) -> ContainerSpec:
+    one = reading.container
     return ContainerSpec(
         one.name,
         _ROLES[one.kind],
@@ -127,7 +127,7 @@ def _spec(one: Container, target: int | None, stop_signal: int, say: Say) -> Con
         startup=reading.probe("startupProbe"),
         post_start=reading.hook("postStart"),
         pre_stop=reading.hook("preStop"),
-        stop_signal=stop_signal,
+        stop_signal=reading.stop_signal(images_signal, system),
     )
 
 
