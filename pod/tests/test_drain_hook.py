@@ -15,8 +15,8 @@ import pytest
 
 from lameduck_pod.draining import Reader
 
-BUSY = 1.0
-"""Seconds that a machine with other work may be late."""
+BUSY = 5.0
+"""Seconds that a machine with other work may be late; still far from `--most`."""
 QUICK = ["--least", "0.5", "--quiet", "0.4", "--grace", "30"]
 
 
@@ -54,8 +54,8 @@ def test_20_idle_pooled_connections_hold_nothing_and_a_long_request_does(drain, 
     pod = drain("--port", str(server.port))
     time.sleep(1.2)
     assert pod.process.poll() is None
-    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
     answered = time.monotonic()
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
     left = gone(pod)
     assert left["reason"] == "quiet"
     assert 0.4 <= time.monotonic() - answered < 0.4 + 0.3 + BUSY
@@ -69,17 +69,19 @@ def test_it_leaves_when_the_last_short_connection_is_quiet_ago_by_whatever_means
         pytest.skip("needs a network namespace of its own")
     flags = [word for means in without for word in ("--without", means)]
     pod = drain("--port", str(server.port), "--kubelet", "192.0.2.1", *flags)
+    times = []
     end = time.monotonic() + 1.5
     while time.monotonic() < end:
         for _ in range(5):
             server.short()
+        times.append(time.monotonic())
         time.sleep(0.05)
-    last = time.monotonic()
     left = gone(pod)
-    after = time.monotonic() - last
+    at = left["monotonic_ns"] / 1e9
     assert left["reason"] == "quiet"
-    assert 0.2 < after < 0.4 + 0.3 + BUSY
-    assert left["connections_seen"] > 10
+    last = max(t for t in times if t < at)  # not times[-1]: this test may stall and be quiet for a while itself
+    assert 0.2 < at - last < 0.4 + 0.3 + BUSY
+    assert left["connections_seen"] > 10 or last < times[-1]
 
 
 def test_clients_that_nobody_sends_away_are_given_up_and_it_says_what_to_do(drain, server) -> None:
@@ -94,7 +96,7 @@ def test_clients_that_nobody_sends_away_are_given_up_and_it_says_what_to_do(drai
 
     thread = threading.Thread(target=busy)
     thread.start()
-    left = gone(drain("--port", str(server.port), "--stuck", "1"))
+    left = gone(drain("--port", str(server.port), "--stuck", "1", least=[*QUICK, "--quiet", "5"]))  # it may stall
     stop.set()
     thread.join()
     assert left["reason"] == "stuck"
@@ -130,9 +132,14 @@ def test_a_server_that_reads_draining_sends_its_clients_away_and_nothing_holds(d
 
 
 def test_work_that_the_server_reports_is_waited_for(drain, server) -> None:
+    client, connection = server.pair()
+    client.sendall(b"GET /slow HTTP/1.1\r\n\r\n")
+    connection.recv(4096)  # holds it until the server has reported
     pod = drain("--port", str(server.port))
     reader = Reader(f"hook-{os.getpid()}")
     assert reader.look(1)
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    client.recv(4096)
     time.sleep(1)
     assert pod.process.poll() is None
     reader.look(0)
@@ -162,7 +169,7 @@ def test_probes_of_the_kubelet_do_not_hold_it_and_other_clients_do(drain, server
     try:
         told = gone(drain("--port", str(server.port), "--kubelet", "127.0.0.9"))
         ignored = gone(drain("--port", str(server.port), "--ignore", "127.0.0.8/29"))
-        neither = gone(drain("--port", str(server.port), "--most", "2"))
+        neither = gone(drain("--port", str(server.port), "--most", "2.5", least=[*QUICK, "--quiet", "2"]))
     finally:
         stop.set()
         thread.join()
@@ -213,12 +220,16 @@ def no_netlink() -> None:
 def test_where_sock_diag_is_forbidden_it_says_so_and_looks_by_other_means(drain, server, network) -> None:
     if not network:
         pytest.skip("PassiveOpens counts the whole network namespace")
+    held = server.pair()  # without times, an open connection holds it
     pod = drain("--port", str(server.port), "--kubelet", "192.0.2.1", preexec_fn=no_netlink)
     assert pod.event("watching")["means"] == "/proc/net/tcp and PassiveOpens"
+    pod.until(lambda: pod.events().count("warning") == 2, "both warnings")
     said = [e["message"] for e in pod.journal if e["event"] == "warning"]
-    assert len(said) == 2 and all("does not work here" in one and "Operation not permitted" in one for one in said)
+    assert all("does not work here" in one and "Operation not permitted" in one for one in said)
     for _ in range(10):
         server.short()
+    for one in held:
+        one.close()
     left = gone(pod)
     assert left["reason"] == "quiet" and left["connections_seen"] > 0
 

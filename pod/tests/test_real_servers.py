@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+PATIENCE = 40.0  # seconds
 NGINX = """
 user root; daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr;
 events {{ worker_connections 64; }}
@@ -46,7 +47,7 @@ class Slow:
 
     def until(self, count: int) -> None:
         with self.news:
-            assert self.news.wait_for(lambda: len(self.asked) >= count, 15)
+            assert self.news.wait_for(lambda: len(self.asked) >= count, PATIENCE)
 
     def answer(self) -> None:
         for connection in self.asked:
@@ -86,7 +87,7 @@ def test_nginx_serves_what_is_in_hand_only_when_it_is_told_by_its_own_signal(
     pod.event("ready")
 
     def ask() -> None:
-        client = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         try:
             client.request("GET", "/")
             answers.append(client.getresponse().status)
@@ -103,7 +104,7 @@ def test_nginx_serves_what_is_in_hand_only_when_it_is_told_by_its_own_signal(
         time.sleep(0.2)  # long enough for a wrong signal to have cut them
         slow.answer()
     for client in clients:
-        client.join(15)
+        client.join(PATIENCE)
     assert pod.wait() == 0
     assert answers == ([200] * 4 if served else [0] * 4)
     assert pod.event("forwarded")["signal"] == ("SIGQUIT" if served else "SIGTERM")

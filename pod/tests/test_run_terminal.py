@@ -43,7 +43,7 @@ class Screen:
 
     def see(self, text: str) -> None:
         """Waits for a text, and forgets everything up to it."""
-        end = time.monotonic() + 15
+        end = time.monotonic() + 40
         while text not in self.text:
             assert time.monotonic() < end, f"{text!r} never came:\n{self.text}"
             if select.select([self.master], [], [], 0.2)[0]:

@@ -32,7 +32,7 @@ class Caller:
         self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: pod\r\n{header}\r\n".encode())
 
     def answer(self) -> tuple[int, str]:
-        self.socket.settimeout(15)
+        self.socket.settimeout(40)
         with self.socket:
             got = b"".join(iter(lambda: self.socket.recv(65536), b"")).decode()
         head, _, body = got.partition("\r\n\r\n")
@@ -94,10 +94,12 @@ def test_a_stranger_cannot_make_the_pod_lame(sidecar, token, said) -> None:
 
 
 def test_a_drain_that_no_stop_signal_follows_ends_by_itself(sidecar) -> None:
-    pod, call = sidecar("--reserve", "0.5", "--margin", "0.2", grace="1.6")
-    assert call("/prestop", TOKEN).answer()[0] == 200
+    pod, call = sidecar("--reserve", "0.5", "--margin", "0.2", grace="2.5")
+    hook = call("/prestop", TOKEN)
+    pod.event("prestop_started")
     reader = Reader(f"side-{os.getpid()}", TOKEN)
     assert reader.look()
+    assert hook.answer()[0] == 200
     pod.event("released")
     reader.next_look = 0
     assert not reader.look()
@@ -203,8 +205,8 @@ def test_run_until_quiet_needs_no_hook_at_all(pods, server, network, witness) ->
     connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
     assert pod.wait() == 0
     told = pod.event("forwarded")
-    assert told["reason"] == "quiet"
-    assert 0.8 + 0.4 <= told["waited_s"] < 0.8 + 0.4 + 1.5
+    assert told["reason"] == "quiet", "and not because its time was over"
+    assert told["waited_s"] >= 0.8 + 0.4
     assert pod.events() == ["started", "ready", "watching", "stop_signal", "forwarded", "exited"]
 
 

@@ -27,11 +27,17 @@ def servers() -> None:
 
 
 @pytest.fixture
-def start(servers: None) -> Iterator[Callable[..., Any]]:
-    """Starts a server: command words, environment."""
+def start(servers: None, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Starts a server: command words, environment. `held`: its /slow lasts until `server.release()`."""
     started: list[Any] = []
 
-    def go(command: list[str], below: list[str] | None = None, serving: bool = True, **env: str) -> Any:
+    def go(
+        command: list[str], below: list[str] | None = None, *, serving: bool = True, held: bool = False, **env: str
+    ) -> Any:
+        if held:
+            path = tmp_path / f"held-{len(started)}"
+            path.touch()
+            env["HELD"] = str(path)
         server = wire.Server(command, wire.free_port(), env, below, serving=serving)
         started.append(server)
         return server

@@ -17,22 +17,27 @@ CLIENTS, THINKING = 500, 0.1
 def test_c99_readiness_fails_liveness_does_not_and_the_rest_is_served(command, start) -> None:
     server = start(
         command,
-        LAMEDUCK_LEAST="1",
+        held=True,
+        LAMEDUCK_LEAST="0.5",
         LAMEDUCK_QUIET="0.2",
         LAMEDUCK_READINESS="fail",
         LAMEDUCK_READINESS_PATH="/ready",
     )
-    slow = Connection(server.port)
+    before, during = Connection(server.port), Connection(server.port)
     assert fresh(server.port, "/ready").status == fresh(server.port, "/live").status == 200
+    before.send("/slow")
+    fresh(server.port, "/fast")  # it is in hand: it came before
     told = server.signal()
     server.event("lame-duck")
     assert fresh(server.port, "/ready").status == 503
-    slow.send("/slow")
-    while time.monotonic() < told + 0.8:
+    during.send("/slow")
+    while time.monotonic() < told + 0.8:  # as long as something is in hand, its least time over or not
         assert [fresh(server.port, path).status for path in ("/ready", "/live", "/fast")] == [503, 200, 200]
-    assert slow.answer().status == 200
-    slow.close()
-    assert server.wait(10) in ENDED
+    server.release()
+    for slow in (before, during):
+        assert slow.answer().status == 200
+        slow.close()
+    assert server.wait() in ENDED
     with pytest.raises(ConnectionRefusedError):
         Connection(server.port)
 
@@ -42,12 +47,12 @@ def test_c99_a_stop_while_it_starts_is_honoured(command, start) -> None:
     server = start(command, serving=False, LOADING="1", LAMEDUCK_LEAST="0.2", LAMEDUCK_QUIET="0")
     server.said_line("loading")
     server.signal()
-    assert server.wait(8) in (0, -signal.SIGTERM)
+    assert server.wait() in (0, -signal.SIGTERM)
 
 
 @pytest.mark.parametrize("command", [UVICORN, GTHREAD], ids=["uvicorn", "gunicorn gthread"])
 def test_c101_five_hundred_pooled_connections_lose_nothing(command, start) -> None:
-    assert _lost(start(command, LAMEDUCK_LEAST="1", LAMEDUCK_QUIET="0.5", LAMEDUCK_MOST="10")) == 0
+    assert _lost(start(command, LAMEDUCK_LEAST="10", LAMEDUCK_MOST="20")) == 0  # all have left long before
 
 
 def test_c101_and_without_the_layer_they_do(start) -> None:
@@ -78,7 +83,7 @@ def _lost(server) -> int:
 
     async def crowd() -> int:
         clients = [asyncio.create_task(client()) for _ in range(CLIENTS)]
-        await asyncio.sleep(2)
+        await asyncio.sleep(1)
         server.signal()
         return sum(await asyncio.wait_for(asyncio.gather(*clients), 30))
 
@@ -89,10 +94,11 @@ def test_c103_the_delay_is_inside_and_can_be_nothing(start) -> None:
     server = start(UVICORN, LAMEDUCK_LEAST="2", LAMEDUCK_QUIET="0.1", LAMEDUCK_MOST="8")
     told = server.signal()
     server.event("lame-duck")
-    while time.monotonic() < told + 1.9:
+    while time.monotonic() < told + 0.7:  # and not longer: this machine may stall
         assert fresh(server.port, "/fast").last
-    assert server.wait(8) in ENDED
+    assert server.wait() in ENDED
+    assert time.monotonic() >= told + 2
     server = start(UVICORN, LAMEDUCK_LEAST="0", LAMEDUCK_QUIET="0")
     told = server.signal()
-    server.wait(8)
-    assert time.monotonic() - told < 1.5
+    server.wait()
+    assert time.monotonic() - told < 3, "less than its least time if nothing is said"

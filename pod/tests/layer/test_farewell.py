@@ -65,13 +65,20 @@ def test_an_idle_connection_is_ended_and_its_client_is_still_heard(listener: soc
 
 
 def test_a_connection_with_something_unread_or_just_read_is_left(listener: socket.socket) -> None:
-    with pair(listener) as (unread, _), pair(listener) as (read, server), pair(listener) as (still, _):
-        unread.sendall(b"GET")
-        silence()
-        read.sendall(b"GET")
-        server.recv(9)
-        assert farewell.say(lambda: False) == 2
-        assert [ended(one) for one in (unread, read, still)] == [False, False, True]
+    for _ in range(20):
+        with pair(listener) as (unread, _), pair(listener) as (read, server), pair(listener) as (still, _):
+            unread.sendall(b"GET")
+            silence()
+            before = time.monotonic()
+            read.sendall(b"GET")
+            server.recv(9)
+            left = farewell.say(lambda: False)
+            if time.monotonic() - before > 0.9 * STILL / 1000:
+                continue  # this machine has stalled: "just" is over
+            assert left == 2
+            assert [ended(one) for one in (unread, read, still)] == [False, False, True]
+            return
+    raise AssertionError(f"never quick enough: all within {STILL} ms")
 
 
 def test_nothing_is_ended_while_a_request_is_in_hand(listener: socket.socket) -> None:

@@ -19,7 +19,9 @@ def test_its_line_makes_it_a_lame_duck(name, start) -> None:
     command, line = FRAMEWORKS[name]
     assert line in (ROOT / "docs/layer.md").read_text()
     assert line in (APPS / "frameworks.py").read_text()
-    server = start([*command[:-1], "frameworks:app"], FRAMEWORK=name, LAMEDUCK_LEAST="0.6", LAMEDUCK_QUIET="0.2")
+    server = start(
+        [*command[:-1], "frameworks:app"], held=True, FRAMEWORK=name, LAMEDUCK_LEAST="0.6", LAMEDUCK_QUIET="0.2"
+    )
     pooled, slow = Connection(server.port), Connection(server.port)
     assert not pooled.ask("/fast").last
     slow.send("/slow")
@@ -28,5 +30,6 @@ def test_its_line_makes_it_a_lame_duck(name, start) -> None:
     assert fresh(server.port, "/fast").last
     assert pooled.ask("/fast").last
     pooled.close()
+    server.release()
     assert (slow.answer().status, slow.close()) == (200, None)
-    assert server.wait(10) in ENDED
+    assert server.wait() in ENDED

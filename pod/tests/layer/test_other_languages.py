@@ -51,6 +51,6 @@ def test_the_pages_program_is_a_lame_duck(language: str, tmp_path: Path) -> None
         finished = slow.answer()
         assert (finished.status, finished.last) == (200, True)
         slow.close()
-        assert server.wait(10) == 0
+        assert server.wait() == 0
     finally:
         server.end()

@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[3]
 APPS = Path(__file__).parent / "apps"
 BIN = Path(os.environ.get("SERVERS_BIN", ROOT / ".venv-servers/bin"))
 """SERVERS_BIN: the servers of another Python, 3.9 say (docs/layer.md)."""
-PATIENCE = 20.0
+PATIENCE = 40.0
+"""Seconds; a machine with other work may be slow."""
 GUNICORN = ["gunicorn", "-b", "127.0.0.1:{port}", "--log-level", "error"]
 ENDED = {0}
 if "SERVERS_BIN" not in os.environ:
@@ -115,6 +116,7 @@ class Server:
         serving: bool = True,
     ) -> None:
         self.port = port
+        self.held = env.get("HELD")
         words = [*(below or []), str(BIN / command[0]), *[w.replace("{port}", str(port)) for w in command[1:]]]
         clean = {k: v for k, v in os.environ.items() if not k.startswith("LAMEDUCK_")}
         path = os.pathsep.join([str(APPS), str(ROOT / "pod/src")])
@@ -182,9 +184,15 @@ class Server:
             assert said, f"never said {name}:\n" + "\n".join(self.lines[-30:])
             return dict(json.loads(found()[-1]))
 
+    def release(self) -> None:
+        """Every /slow is answered, those that come too."""
+        assert self.held is not None
+        Path(self.held).unlink()
+
     def signal(self, number: int = signal.SIGTERM) -> float:
+        before = time.monotonic()
         os.kill(self.pid, number)
-        return time.monotonic()
+        return before
 
     def idle(self) -> None:
         """Waits until each of its threads, its workers' too, has slept through a twentieth of a second."""
@@ -195,7 +203,7 @@ class Server:
             before = _threads(self.pid)
             time.sleep(0.05)
 
-    def wait(self, seconds: float) -> int:
+    def wait(self, seconds: float = PATIENCE) -> int:
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:

@@ -1,7 +1,7 @@
-import asyncio
 import os
 import sys
 
+import held
 from aiohttp import web
 
 HOST = os.environ.get("BIND", "127.0.0.1")
@@ -12,7 +12,7 @@ async def fast(request):
 
 
 async def slow(request):
-    await asyncio.sleep(1)
+    await held.wait()
     return web.Response(text="ok")
 
 

@@ -1,8 +1,9 @@
-"""GET /fast at once, /slow after a second, /ready, /live; LAYER=off leaves the layer out."""
+"""GET /fast at once, /slow after a second (`held`), /ready, /live; LAYER=off leaves the layer out."""
 
-import asyncio
 import os
 import time
+
+import held
 
 
 async def plain(scope, receive, send):
@@ -13,7 +14,7 @@ async def plain(scope, receive, send):
             if message["type"] == "lifespan.shutdown":
                 return
     if scope["path"] == "/slow":
-        await asyncio.sleep(1)
+        await held.wait()
     await send(
         {
             "type": "http.response.start",

@@ -1,8 +1,8 @@
-"""What docs/layer.md shows, for each framework: GET /fast at once, /slow after a second."""
+"""What docs/layer.md shows, for each framework: GET /fast at once, /slow after a second (`held`)."""
 
-import asyncio
 import os
-import time
+
+import held
 
 WHICH = os.environ["FRAMEWORK"]
 
@@ -16,7 +16,8 @@ def fastapi():
 
     @app.get("/{what}")
     async def answer(what: str):
-        await asyncio.sleep(what == "slow")
+        if what == "slow":
+            await held.wait()
         return "ok"
 
     return LameDuck(app)
@@ -29,7 +30,8 @@ def litestar():
 
     @get("/{what:str}")
     async def answer(what: str) -> str:
-        await asyncio.sleep(what == "slow")
+        if what == "slow":
+            await held.wait()
         return "ok"
 
     app = Litestar([answer])
@@ -45,7 +47,8 @@ def flask():
 
     @app.get("/<what>")
     def answer(what):
-        time.sleep(what == "slow")
+        if what == "slow":
+            held.block()
         return "ok"
 
     app.wsgi_app = LameDuck(app.wsgi_app)
@@ -58,7 +61,8 @@ def django():
     from django.urls import path
 
     def answer(request, what):
-        time.sleep(what == "slow")
+        if what == "slow":
+            held.block()
         return django.http.HttpResponse("ok")
 
     settings.configure(ROOT_URLCONF=(path("<what>", answer),), ALLOWED_HOSTS=["*"], SECRET_KEY="of a test")

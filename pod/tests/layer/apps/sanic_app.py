@@ -1,7 +1,7 @@
-import asyncio
 import os
 import sys
 
+import held
 from sanic import Sanic, text
 
 HOST = os.environ.get("BIND", "127.0.0.1")
@@ -15,7 +15,7 @@ async def fast(request):
 
 @app.get("/slow")
 async def slow(request):
-    await asyncio.sleep(1)
+    await held.wait()
     return text("ok")
 
 

@@ -2,6 +2,7 @@ import asyncio
 import os
 import sys
 
+import held
 from tornado.web import Application, RequestHandler
 
 HOST = os.environ.get("BIND", "127.0.0.1")
@@ -14,7 +15,7 @@ class Fast(RequestHandler):
 
 class Slow(RequestHandler):
     async def get(self):
-        await asyncio.sleep(1)
+        await held.wait()
         self.write("ok")
 
 

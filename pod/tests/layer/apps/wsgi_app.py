@@ -1,4 +1,4 @@
-"""GET /fast at once, /slow after a second; LAYER=off: no layer. `python wsgi_app.py SERVER PORT` serves it."""
+"""GET /fast at once, /slow after a second (`held`); LAYER=off: no layer. `python wsgi_app.py SERVER PORT` serves it."""
 
 import os
 import sys
@@ -10,10 +10,12 @@ if __name__ == "__main__" and sys.argv[1].startswith("gevent"):
 
     monkey.patch_all()
 
+import held  # noqa: E402  (gevent first)
+
 
 def plain(environ, start_response):
     if environ["PATH_INFO"] == "/slow":
-        time.sleep(1)
+        held.block()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
     return [b"ok"]
 
