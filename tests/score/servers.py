@@ -17,8 +17,8 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
             in_hand += 1
-            if b"/slow" in head:
-                await asyncio.sleep(1)
+            if b"/slow" in head or b"/hang" in head:
+                await asyncio.sleep(1 if b"/slow" in head else 60)
             last = b"Connection: close\r\n" if lame.is_set() else b""
             status = b"404 Not Found" if b"/nothing" in head else b"200 OK"
             writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n" + last + b"\r\nok")

@@ -64,7 +64,7 @@ def test_the_server_dies_with_a_script_that_does_not_wait_for_it(tmp_path: Path)
         async with Server(Subject(words, FAST, SLOW, signal.SIGTERM)) as server:
             client = Client(server.port)
             assert await client.connect() is None
-            asking = asyncio.create_task(client.ask(SLOW, 5))
+            asking = asyncio.create_task(client.ask(Request("/hang"), 15))
             await asyncio.sleep(0.3)
             server.tell()
             letter = await asking
@@ -81,7 +81,7 @@ def test_what_does_not_start_says_so() -> None:
 
 
 def test_a_wrong_path_is_told_with_its_status() -> None:
-    subject = Subject((sys.executable, SERVERS, "drains", "{port}"), Request("/nothing"), None, signal.SIGTERM, 1)
+    subject = Subject((sys.executable, SERVERS, "drains", "{port}"), Request("/nothing"), None, signal.SIGTERM, 3)
     with pytest.raises(EnvironmentFault, match="its answer is 404; say --path"):
         asyncio.run(ask_all(subject, 0, lambda _: None))
 

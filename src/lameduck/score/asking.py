@@ -10,15 +10,18 @@ import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from lameduck.core.errors import EnvironmentFault, UsageError
 from lameduck.core.shutdown import GOOD, Letter, Observed, Protocol, Question
 from lameduck.score import questions, streams
 from lameduck.score.questions import PATIENCE, Notes
 from lameduck.score.request import Request
-from lameduck.score.server import Server, Subject, isolation
+from lameduck.score.server import Late, Server, Subject, isolation
 
 AT_ONCE = 3
+TRIES = 3
+"""How often a question is asked that this machine was too busy to ask in time."""
 Ask = Callable[[Server, Notes], Awaitable[None]]
 LEAST_SLOW = 0.5
 """The signal comes 0.3 s after the request: what takes less, in seconds, is not in flight then."""
@@ -102,13 +105,23 @@ async def _together(subject: Subject, notes: Notes, asks: list[tuple[str, Ask]],
             told(name)
             below = isolation() if ask is questions.as_pid_1 else None
             try:
-                async with Server(subject, below) as server:
-                    await ask(server, notes)
+                await ask_in_time(subject, ask, notes, below)
             except (EnvironmentFault, UsageError) as error:
                 if name not in notes.runs:
                     notes.not_asked[name] = str(error)
 
     await asyncio.gather(*(one(name, ask) for name, ask in asks))
+
+
+async def ask_in_time(subject: Subject, ask: Ask, notes: Notes, below: list[str] | None = None) -> None:
+    """One question, and again where it came too late. Raises `Late` when it did so each time."""
+    for _ in range(TRIES - 1):
+        with suppress(Late):
+            async with Server(subject, below) as server:
+                await ask(server, notes)
+            return
+    async with Server(subject, below) as server:
+        await ask(server, notes)
 
 
 async def _is_slow(server: Server, slow: Request) -> None:

@@ -90,9 +90,11 @@ async def in_flight(server: Server, notes: Notes) -> None:
     """One slow request, 0.3 s old; its client keeps the connection unless it is told to leave."""
     client = await opened(server)
     slow = asyncio.create_task(client.ask(slow_of(server), PATIENCE, look=False))
-    await asyncio.sleep(0.3)
+    await server.pause(0.3)
     server.tell()
-    notes.note(Question.IN_FLIGHT, [await slow])
+    letter = await slow
+    server.in_time()
+    notes.note(Question.IN_FLIGHT, [letter])
     if server.subject.protocol is Protocol.HTTP_1 or client.goaways:
         client.close()
     notes.busy.append(await server.end(PATIENCE))
@@ -114,25 +116,29 @@ async def six_slow(server: Server, notes: Notes) -> None:
         request = slow_of(server)
         asked = one.ask(request, PATIENCE + 3, look=False) if shared else server.once(request, PATIENCE + 3)
         slow.append(asyncio.create_task(asked))
-        await asyncio.sleep(0.005)
-    await asyncio.sleep(0.27)
+        await server.pause(0.005)
+    await server.pause(0.27)
     server.tell()
-    notes.note(Question.SIX_SLOW, await asyncio.gather(*slow))
+    letters = await asyncio.gather(*slow)
     one.close()
+    server.in_time()
+    notes.note(Question.SIX_SLOW, letters)
 
 
 async def _new(server: Server, question: Question, notes: Notes, busy: bool) -> None:
     slow = asyncio.create_task(server.once(slow_of(server), PATIENCE)) if busy else None
-    await asyncio.sleep(0.1 if busy else 0)
+    await server.pause(0.1 if busy else 0)
     server.tell()
 
     async def one(offset: int) -> Letter:
         await server.at(offset)
         return await server.once(server.subject.fast)
 
-    notes.note(question, await asyncio.gather(*(one(offset) for offset in OFFSETS_MS)))
+    letters = await asyncio.gather(*(one(offset) for offset in OFFSETS_MS))
     if slow is not None:
         await slow
+    server.in_time()
+    notes.note(question, letters)
 
 
 async def new(server: Server, notes: Notes) -> None:
@@ -154,7 +160,7 @@ async def idle_used_busy(server: Server, notes: Notes) -> None:
     """The same while a slow request keeps it in its drain."""
     clients = await pool(server, len(OFFSETS_MS))
     slow = asyncio.create_task(server.once(slow_of(server), PATIENCE))
-    await asyncio.sleep(0.1)
+    await server.pause(0.1)
     await use(server, Question.IDLE_BUSY, notes, clients)
     await slow
 
@@ -167,9 +173,11 @@ async def use(server: Server, question: Question, notes: Notes, clients: list[An
         await server.at(offset)
         return await client.ask(server.subject.fast, look=look)
 
-    notes.note(question, await asyncio.gather(*map(one, clients, OFFSETS_MS)))
+    letters = await asyncio.gather(*map(one, clients, OFFSETS_MS))
     for client in clients:
         client.close()
+    server.in_time()
+    notes.note(question, letters)
 
 
 async def half(server: Server, notes: Notes) -> None:
@@ -179,9 +187,11 @@ async def half(server: Server, notes: Notes) -> None:
     await asyncio.sleep(0.2)
     server.tell()
     await server.at(50)
-    notes.note(Question.HALF, [await silent.ask(server.subject.fast, 3), await begun.finish(3)])
+    letters = [await silent.ask(server.subject.fast, 3), await begun.finish(3)]
     silent.close()
     begun.close()
+    server.in_time()
+    notes.note(Question.HALF, letters)
 
 
 async def queue(server: Server, notes: Notes) -> None:
@@ -263,7 +273,11 @@ async def load_balancer(server: Server, notes: Notes) -> None:
         if tick == 40:
             server.tell()
         tasks.append(asyncio.create_task(fresh()))
-        await asyncio.sleep(1 / 40)
+        if tick < 40:
+            await asyncio.sleep(1 / 40)
+        else:
+            await server.at((tick - 39) * 25)
     stop.set()
     await asyncio.gather(*tasks)
+    server.in_time()
     notes.lost = Lost(counts["new"][0], counts["new"][1], counts["pooled"][0], counts["pooled"][1], announced)

@@ -29,6 +29,12 @@ SETTLE = 0.25
 TURN = 0.15
 """Loops that look at a flag every 0.1 s make races of phase: each start waits another part of this long, in seconds."""
 GOLDEN = 0.618033988749895
+LATE = 0.15
+"""What is asked so much later than it should be, in seconds, is another question: this machine was busy."""
+
+
+class Late(EnvironmentFault):
+    """The machine was too busy to ask at the moment that a question is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,8 @@ class Server:
         self.signalled = 0
         self.ended = asyncio.Event()
         self.exit_at = 0
+        self.late = 0.0
+        """By how much the latest of its moments was missed, in seconds."""
         self.seen: set[tuple[int, int]] = set()
         self.left: list[int] = []
         """Who still held its port when it ended."""
@@ -137,7 +145,20 @@ class Server:
 
     async def at(self, ms: float) -> None:
         """Wait until so long after the signal."""
-        await asyncio.sleep(max(0.0, (self.signalled - time.monotonic_ns()) / SECOND + ms / 1000))
+        await self._until(self.signalled / SECOND + ms / 1000)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait so long, before the signal: what has begun must still go on then."""
+        await self._until(time.monotonic() + seconds)
+
+    async def _until(self, instant: float) -> None:
+        await asyncio.sleep(max(0.0, instant - time.monotonic()))
+        self.late = max(self.late, time.monotonic() - instant)
+
+    def in_time(self) -> None:
+        """Raises `Late` where a moment was missed: what was seen then is no answer to what was asked."""
+        if self.late > LATE:
+            raise Late(f"this machine was too busy to ask in time: {self.late * 1000:.0f} ms late")
 
     async def end(self, seconds: float) -> Exit:
         """Watch it until it ends, or so long after the signal."""

@@ -39,7 +39,7 @@ async def late_shared(server: Server, notes: Notes) -> None:
 async def _beside(server: Server, question: Question, notes: Notes, *, look: bool) -> None:
     clients: list[AnyClient] = await pool(server, 1)
     slow = asyncio.create_task(clients[0].ask(slow_of(server), PATIENCE))
-    await asyncio.sleep(0.1)
+    await server.pause(0.1)
     await use(server, question, notes, clients * len(OFFSETS_MS), look=look)
     await slow
 
