@@ -11,7 +11,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -149,29 +148,46 @@ def test_a_rate_beyond_the_machine_exits_with_3_and_says_what_was_not_kept() -> 
     assert "the engine did not keep the plan" in done.stdout
 
 
+class Counting:
+    """A well-behaved server that a test can wait for: until it has been asked."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Semaphore(0)
+
+    async def __call__(self, peer: Peer) -> None:
+        while await peer.request():
+            self.asked.release()
+            peer.say(ANSWER)
+
+    def until(self, requests: int) -> None:
+        assert all(self.asked.acquire(timeout=60) for _ in range(requests))
+
+
 def test_ctrl_c_ends_the_arrivals_and_the_results_are_kept() -> None:
-    with serving(well_behaved) as port:
+    server = Counting()
+    with serving(server) as port:
         words = command(f"127.0.0.1:{port}", "--qps", 100, "--duration", "1m", "--json", "-", "--quiet")
         with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
-            time.sleep(1.5)
+            server.until(50)
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole group
-            out, _ = process.communicate(timeout=10)
+            out, _ = process.communicate(timeout=40)
     assert process.returncode == 130
     found = json.loads(out)
-    assert 20 <= found["requests"] <= 150
+    assert 50 <= found["requests"] <= 4500, "of 6000 in the whole minute"
     assert found["failed"] == 0
 
 
 def test_workers_end_when_their_parent_was_killed() -> None:
-    with serving(well_behaved) as port:
+    server = Counting()
+    with serving(server) as port:
         words = command(f"127.0.0.1:{port}", "--qps", 100, "--duration", "1m", "--quiet")
         with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
-            time.sleep(1)
+            server.until(20)
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
             process.kill()
             process.wait()
             assert len(children) == 1
-            readable, _, _ = select.select([process.stdout], [], [], 10)
+            readable, _, _ = select.select([process.stdout], [], [], 30)
             assert readable, "a worker still holds its parent's output"
             assert process.stdout.read() == b""
 

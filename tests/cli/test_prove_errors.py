@@ -40,7 +40,7 @@ def leftovers(marker: Path) -> list[str]:
     return found
 
 
-def gone(marker: Path, patience: float = 5.0) -> bool:
+def gone(marker: Path, patience: float = 20.0) -> bool:
     """Whether everything that names the marker is gone within some seconds."""
     end = time.monotonic() + patience
     while leftovers(marker) and time.monotonic() < end:

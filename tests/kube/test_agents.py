@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -266,12 +267,19 @@ def test_an_agent_knocks_where_its_driver_says_and_its_marks_come_on_the_drivers
     before = time.monotonic_ns()
 
     async def story(load: InsideLoad, agents: Agents, proxy: Proxy) -> None:
-        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        knocks = []
+
+        async def opened(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            knocks.append(writer.close())
+
+        server = await asyncio.start_server(opened, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         knocker = AgentKnocker(agents, port)
         knocker.opening("new", "127.0.0.1")
         knocker.closing("old", "127.0.0.1", time.monotonic_ns())
-        await asyncio.sleep(0.5)
+        async with asyncio.timeout(20):
+            while knocker._tasks or len(knocks) < 10:
+                await asyncio.sleep(0.02)
         server.close()
         await server.wait_closed()
         await a_while(load, agents, proxy)
@@ -340,11 +348,15 @@ def test_an_agent_whose_driver_dies_just_after_the_start_stops_soon(
 
 def test_a_name_server_that_says_nothing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lameduck.agent.RESOLVED_WITHIN", 0.1)
-    monkeypatch.setattr("lameduck.load.dialer.socket.getaddrinfo", lambda *_, **__: time.sleep(0.5) or [])
+    over = threading.Event()
+    monkeypatch.setattr("lameduck.load.dialer.socket.getaddrinfo", lambda *_, **__: over.wait(60) and [])
 
     async def main() -> None:
-        with pytest.raises(Refused, match=r"shop\.ns\.svc was not resolved within 0\.1 s"):
-            await _resolved("shop.ns.svc", 80)
+        try:
+            with pytest.raises(Refused, match=r"shop\.ns\.svc was not resolved within 0\.1 s"):
+                await _resolved("shop.ns.svc", 80)
+        finally:
+            over.set()
 
     asyncio.run(main())
 

@@ -79,7 +79,9 @@ def knocked(listened_at: int | None) -> list[Observation]:
     async def knock() -> None:
         listeners = Listeners(port, told.append, time.monotonic_ns)
         listeners.closing("web-1", "127.0.0.1", listened_at)
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(20):
+            while not (told or all(task.done() for task in listeners._tasks.values())):
+                await asyncio.sleep(0.01)
         await listeners.close()
 
     asyncio.run(knock())

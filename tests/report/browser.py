@@ -51,6 +51,7 @@ def opened(
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light", offline=True
     )
+    context.set_default_timeout(60_000)  # a machine with other work may be slow
     page = context.new_page()
     wrong: list[str] = []
     page.on("console", lambda told: wrong.append(told.text) if told.type in {"error", "warning"} else None)
@@ -60,7 +61,7 @@ def opened(
     try:
         page.goto(file.as_uri())
         if ready:
-            page.wait_for_selector("html[data-ready=yes]", timeout=20_000)
+            page.wait_for_selector("html[data-ready=yes]", timeout=60_000)
         yield page
         assert not wrong
     finally:
