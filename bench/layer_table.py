@@ -54,6 +54,7 @@ def traffic(*, keep_alive: bool = True) -> TrafficPlan:
 def said(proof: Proof) -> dict[str, Any]:
     """What is kept of a proof."""
     return {
+        "date": str(datetime.datetime.now(datetime.UTC).date()),
         "verdict": proof.verdict.value,
         "lost": proof.failed,
         "lost_by_lane": dict(proof.failures_by_lane),
@@ -87,9 +88,7 @@ def ask(words: list[str]) -> None:
         for way in [word for word in words if word in WAYS] or WAYS:
             found = [_asked(name, way) for _ in range(TIMES.get(way, 1))]
             kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-            one = kept.setdefault(name, {"ways": {}})
-            one["date"] = str(datetime.datetime.now(datetime.UTC).date())
-            one["ways"][way] = found
+            kept.setdefault(name, {})[way] = found
             KEPT.write_text(json.dumps(kept, indent=1) + "\n")
 
 
@@ -129,10 +128,10 @@ def page() -> None:
         "| --- | --- | --- | --- | --- |",
     ]
     for name in (name for name in servers.PYTHON if name in kept):
-        cells = (", ".join(map(cell, kept[name]["ways"].get(way, ()))) for way in WAYS)
+        cells = (", ".join(map(cell, kept[name].get(way, ()))) for way in WAYS)
         mark = " †" if name in servers.DEAF else ""
         lines.append(f"| {name}{mark} | " + " | ".join(cells) + " |")
-    dates = sorted({kept[name]["date"] for name in kept})
+    dates = sorted({proof["date"] for ways in kept.values() for proofs in ways.values() for proof in proofs})
     lines += ["", f"`bench/layer_table.py`, {' and '.join(dates)}; {servers.versions()}."]
     before, rest = PAGE.read_text().split(BEGIN)
     after = rest.split(END, 1)[1]

@@ -38,7 +38,7 @@ DEAF = ("waitress", "cheroot", "gevent pywsgi", "werkzeug", "tornado")
 """They have no handler, and the kernel drops such a signal for PID 1."""
 NO_KEEP_ALIVE = ("gunicorn sync", "werkzeug")
 PACKAGES = ("uvicorn", "gunicorn", "hypercorn", "granian", "daphne", "waitress", "cheroot", "gevent", "werkzeug")
-PACKAGES += ("aiohttp", "tornado", "sanic", "uvicorn-worker", "grpcio")
+PACKAGES += ("aiohttp", "tornado", "sanic", "uvicorn-worker", "pyuwsgi", "grpcio")
 
 
 def words(name: str, host: str = "127.0.0.1") -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 .venv/bin/python bench/scorecard/run.py               all of them (about 40 minutes), then the page
 .venv/bin/python bench/scorecard/run.py list          their names
 .venv/bin/python bench/scorecard/run.py ask uvicorn   only these; the cards are kept
+.venv/bin/python bench/scorecard/run.py oldest 300    those with the oldest cards, for so many seconds
 .venv/bin/python bench/scorecard/run.py page          docs/scorecard.md from the cards
 """
 
@@ -62,16 +63,19 @@ class Quiet(ThreadingHTTPServer):
         """Nothing."""
 
 
-def ask(names: list[str]) -> int:
-    """Ask these, and keep their cards; how many could not be asked."""
+def ask(names: list[str], seconds: float = float("inf")) -> int:
+    """Ask these, or the ones with the oldest cards first, and keep their cards, and begin none after so many seconds;
+    how many could not be asked."""
+    began = time.monotonic()
     CARDS.mkdir(exist_ok=True)
     backend = Quiet(("127.0.0.1", 0), Backend)
     threading.Thread(target=backend.serve_forever, daemon=True).start()
     known = subjects(backend.server_port)
     failed = 0
-    for name in names or list(known):
-        subject = known[name]
-        out = CARDS / (re.sub(r"[^\w.+]+", "-", name) + ".json")
+    for name in names or sorted(known, key=lambda name: _date(_place(name))):
+        if time.monotonic() - began > seconds:
+            break
+        subject, out = known[name], _place(name)
         raw = out.with_suffix(".raw")
         subject.make()
         command = [servers.ROOT / ".venv/bin/lameduck", "score", "--path", "/fast", "--slow", "/slow", "--budget", "30"]
@@ -90,17 +94,25 @@ def ask(names: list[str]) -> int:
             continue
         card = json.loads(raw.read_text())
         raw.unlink()
-        card = {"name": name, "date": str(datetime.datetime.now(datetime.UTC).date()), **card}
+        card = {"name": name, "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M}", **card}
         card["command"] = []  # it names this machine's folders
         out.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n")
         print(f"{name}: {card['grade']} ({card['seconds']} s)", flush=True)
     return failed
 
 
+def _place(name: str) -> Path:
+    return CARDS / (re.sub(r"[^\w.+]+", "-", name) + ".json")
+
+
+def _date(card: Path) -> str:
+    return json.loads(card.read_text())["date"] if card.exists() else ""
+
+
 def page() -> None:
     """Write the dated page."""
     cards = {card["name"]: card for card in (json.loads(path.read_text()) for path in CARDS.glob("*.json"))}
-    dates = sorted({card["date"] for card in cards.values()})
+    dates = sorted({card["date"][:10] for card in cards.values()})
     asked = [cards[name] for name in subjects() if name in cards]
     head = HEAD.read_text().replace("VERSIONS", versions())
     lines = [f"# The scorecard, {' and '.join(dates)}\n", head, "## HTTP/1.1\n"]
@@ -138,6 +150,8 @@ if __name__ == "__main__":
             print("\n".join(subjects()))
         case ["page"]:
             page()
+        case ["oldest", seconds]:
+            raise SystemExit(ask([], float(seconds)) > 0)
         case ["ask", *names]:
             raise SystemExit(ask(names) > 0)
         case _:

@@ -30,7 +30,11 @@ def test_a_stop_signal_is_said_as_images_say_it(said: str) -> None:
     assert signal_number(said) == signal.SIGQUIT
 
 
-@pytest.mark.parametrize("said", ["softly", "0", "99", ""])
+def test_a_real_time_signal_is_said_as_systemd_images_say_it() -> None:
+    assert signal_number("SIGRTMIN+3") == signal.SIGRTMIN + 3
+
+
+@pytest.mark.parametrize("said", ["RTMIN+x", "softly", "0", "99", ""])
 def test_what_is_no_signal_is_none(said: str) -> None:
     with pytest.raises(ValueError, match="a signal such as SIGQUIT"):
         signal_number(said)

@@ -1,4 +1,5 @@
-"""A server of known behaviour: `python servers.py BEHAVIOUR PORT`; "leaves" a child, "leaves the port" to a child."""
+"""A server of known behaviour: `python servers.py BEHAVIOUR PORT`; "leaves" a child, "leaves the port" to a
+child; "8 seats": a kept-alive connection keeps one of so many until it ends."""
 
 import asyncio
 import os
@@ -8,7 +9,13 @@ import sys
 
 BEHAVIOUR, PORT = sys.argv[1], int(sys.argv[2])
 lame = asyncio.Event()
+seats = asyncio.Semaphore(int(BEHAVIOUR.split()[0]) if BEHAVIOUR.endswith("seats") else 1000)
 in_hand = 0
+
+
+async def seated(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async with seats:
+        await serve(reader, writer)
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -31,12 +38,12 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def main() -> None:
-    server = await asyncio.start_server(serve, "127.0.0.1", PORT, backlog=512)
+    server = await asyncio.start_server(seated, "127.0.0.1", PORT, backlog=512)
     os.set_inheritable(server.sockets[0].fileno(), BEHAVIOUR == "leaves the port")
     if BEHAVIOUR != "none":
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lame.set)
     await lame.wait()
-    if BEHAVIOUR == "lame duck":
+    if BEHAVIOUR == "lame duck" or BEHAVIOUR.endswith("seats"):
         await asyncio.sleep(1.5)
     if BEHAVIOUR != "leaves the port":
         server.close()

@@ -16,6 +16,7 @@ from lameduck.core.shutdown import Observed, Question
 from lameduck.defects.scoring import card
 from lameduck.score.asking import ask_all
 from lameduck.score.client import Client
+from lameduck.score.questions import Notes, load_balancer
 from lameduck.score.request import Request
 from lameduck.score.server import Server, Subject
 
@@ -74,6 +75,25 @@ def test_the_server_dies_with_a_script_that_does_not_wait_for_it(tmp_path: Path)
     assert asyncio.run(one()) in {"E", "R"}
 
 
+async def loaded(behaviour: str) -> Notes:
+    notes = Notes()
+    async with Server(Subject((sys.executable, SERVERS, behaviour, "{port}"), FAST, None)) as server:
+        await load_balancer(server, notes)
+    return notes
+
+
+def test_a_small_server_is_asked_with_a_load_that_it_bears() -> None:
+    lost = asyncio.run(loaded("8 seats")).lost
+    assert lost is not None
+    assert lost.new_sent < 30
+    assert (lost.new_failed, lost.pooled_failed) == (0, 0)
+
+
+def test_what_fails_before_the_signal_is_not_booked_on_the_stop() -> None:
+    with pytest.raises(EnvironmentFault, match="does not keep up with 10 new connections a second"):
+        asyncio.run(loaded("2 seats"))
+
+
 def test_what_does_not_start_says_so() -> None:
     subject = Subject((sys.executable, "-c", "raise SystemExit('no model')"), FAST, None, signal.SIGTERM)
     with pytest.raises(EnvironmentFault, match=r"ended with 1 before it served port .*no model"):
@@ -97,6 +117,11 @@ def test_without_a_slow_path_the_command_says_what_it_did_not_ask(
     unknown = {line["question"] for line in told["lines"] if line["mark"] == "not asked"}
     assert "in flight" in unknown
     assert "say --slow PATH" in capsys.readouterr().out
+
+
+def test_a_signal_is_said_as_everywhere(capsys: pytest.CaptureFixture) -> None:
+    assert main(["score", "--signal", "softly", "--", "true"]) == 2
+    assert "--signal: say a signal such as SIGQUIT, not 'softly'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

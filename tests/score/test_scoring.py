@@ -57,6 +57,8 @@ REFUSING = Lost(39, 38, 158, 153, announced=True)
         (replace(but(REFUSING, NEW="+xxxx"), busy=(Exit(0, 10 * SECOND),)), "D", "preStop + 10 s"),
         (replace(PERFECT, busy=(Exit(0, 10 * SECOND),)), "A", ""),
         (replace(PERFECT, busy=(Exit(0, 16 * SECOND),)), "D", "preStop + 16 s"),
+        (but(Lost(39, 1, 158, 0, announced=True)), "B", "preStop ≥ 3 s"),
+        (replace(PERFECT, lost=None), "B", "a grace period"),
         (but(Lost(39, 0, 158, 0, announced=False)), "B", "Connection: close after the signal"),
         (replace(but(Lost(39, 0, 158, 0, announced=False)), keep_alive=False), "A", ""),
     ],

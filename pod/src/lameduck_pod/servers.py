@@ -10,8 +10,13 @@ UNTOLD = {
 }
 
 
+UWSGI = "uWSGI tells its workers by other signals, which it handles in C"
+
+
 def untold() -> str:
     """Why this process will not hear of the stop signal, for people; "" where it will."""
+    if callable(getattr(sys.modules.get("uwsgi"), "masterpid", None)):  # there is no such module elsewhere
+        return UWSGI
     multiprocessing = sys.modules.get("multiprocessing.process")
     if multiprocessing is None or multiprocessing.parent_process() is None:
         return ""

@@ -71,7 +71,7 @@ def _last(layer: Layer, environ: Environ, start_response: Any, headers: list[tup
         server.req.close_connection = True
         return headers
     software = str(environ.get("SERVER_SOFTWARE", ""))
-    if not software.startswith(TAKE_THE_HEADER):
+    if not software.startswith(TAKE_THE_HEADER) and "uwsgi.version" not in environ:
         layer.say("not-said", f"answers cannot say `Connection: close` here: {software or 'this server'} is not known")
         return headers
     if environ.get("SERVER_PROTOCOL", "HTTP/1.1") not in ("HTTP/1.0", "HTTP/1.1"):

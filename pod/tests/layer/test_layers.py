@@ -192,9 +192,10 @@ def test_a_server_that_is_not_known_gets_no_header_that_it_may_refuse() -> None:
     assert said[0][1] == [("Content-Length", "2")]
 
 
-def test_a_lame_wsgi_answer_says_close() -> None:
+@pytest.mark.parametrize("server", [{}, {"SERVER_SOFTWARE": "", "uwsgi.version": b"2.0"}])
+def test_a_lame_wsgi_answer_says_close(server: dict[str, Any]) -> None:
     said: list[Any] = []
-    lame(wsgi.LameDuck(plain))(environ(), lambda *words: said.append(words))
+    lame(wsgi.LameDuck(plain))({**environ(), **server}, lambda *words: said.append(words))
     assert said[0][1] == [("Content-Length", "2"), ("Connection", "close")]
 
 

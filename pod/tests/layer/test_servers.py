@@ -162,9 +162,15 @@ def test_probes_do_not_count_as_traffic(start) -> None:
         thread.join()
 
 
-def test_hypercorn_workers_cannot_hold_it_and_say_so(start) -> None:
-    server = start(["hypercorn", "-b", "127.0.0.1:{port}", "asgi_app:app"], **QUICK)
-    assert "by an event and not by a signal" in server.event("not-held")["message"]
+UNTOLD = {
+    "by an event and not by a signal": ["hypercorn", "-b", "127.0.0.1:{port}", "asgi_app:app"],
+    "by other signals": ["uwsgi", "--http11-socket", "127.0.0.1:{port}", "--master", "--module", "wsgi_app:app"],
+}
+
+
+@pytest.mark.parametrize("why", UNTOLD)
+def test_workers_that_never_see_the_signal_say_so(why, start) -> None:
+    assert why in start(UNTOLD[why], **QUICK).event("not-held")["message"]
 
 
 def _serving_process(pid: int) -> int:

@@ -56,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="'N: V'",
         help="a header, as often as needed",
     )
-    parser.add_argument("--signal", type=signal_number, default="TERM", help="the stop signal (TERM)")
+    parser.add_argument("--signal", type=stop_signal, metavar="SIGNAL", default="TERM", help="the stop signal (TERM)")
     parser.add_argument(
         "--start", type=float, default=30.0, metavar="SECONDS", help="how long it may take to start (30)"
     )
@@ -94,14 +94,14 @@ def run(arguments: argparse.Namespace) -> int:
     return ExitCode.OK if judged.grade in "AB" else ExitCode.FAILED
 
 
-def signal_number(text: str) -> int:
+def stop_signal(text: str) -> int:
     """``TERM``, ``SIGQUIT`` or ``15``."""
-    import signal
+    from lameduck.local.spec import signal_number
 
     try:
-        return int(signal.Signals(int(text)) if text.isdigit() else signal.Signals["SIG" + text.removeprefix("SIG")])
-    except (KeyError, ValueError):
-        raise ArgumentTypeError(f"'{text}' is not a signal: say TERM, QUIT, INT or a number") from None
+        return signal_number(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"say {error}") from None
 
 
 def _subject(arguments: argparse.Namespace, words: tuple[str, ...]) -> Subject:

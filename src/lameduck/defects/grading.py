@@ -55,6 +55,11 @@ def breaks_reuse(seen: Observed) -> bool:
     return any(x not in HARMLESS for question in REUSED for x in seen.letters(question))
 
 
+def loses(seen: Observed) -> bool:
+    """Whether a load balancer that goes on for a second loses requests."""
+    return seen.lost is not None and (seen.lost.new_failed > 0 or seen.lost.pooled_failed > 0)
+
+
 def grade_of(seen: Observed) -> tuple[str, str]:
     """The grade, and why it is no better, for people."""
     ends = ends_of(seen)
@@ -73,8 +78,10 @@ def grade_of(seen: Observed) -> tuple[str, str]:
     lost = seen.lost
     if lost is None and not seen.runs.get(Question.NEW):
         return "?", "too little of it could be asked: it starts or answers too slowly here"
-    if refuses(seen) or lost is None or lost.new_failed or lost.pooled_failed:
+    if refuses(seen) or loses(seen):
         return "B", "it loses what comes after its listener is closed: a delay before the signal mends it"
+    if lost is None:
+        return "B", "nothing of what was asked was lost, but nobody saw it stop under load"
     if not seen.runs.get(Question.IN_FLIGHT):
         return "B", "it lost nothing, but nobody asked what becomes of requests in flight"
     if silent(seen):
@@ -116,7 +123,7 @@ def safe_set_of(seen: Observed) -> list[str]:
         needed.append(f"{words.short}: it waits for requests in flight; no delay before the signal does")
     elif breaks_reuse(seen):
         needed.append(f"{words.short}, and without it preStop ≥ 3 s: pooled clients lose one request each then")
-    elif refuses(seen):
+    elif refuses(seen) or loses(seen):
         needed.append(
             f"preStop ≥ 3 s, or {words.short}; with preStop alone, clients that do not {words.care} may lose one"
         )

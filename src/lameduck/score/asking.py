@@ -1,7 +1,8 @@
 """Which questions are asked, in which order and how often; `questions` has each, `streams` those of HTTP/2 alone.
 
 Law: a question that cannot be asked says why; it is never answered by a guess. Every question is asked at least once
-before any is asked again, so that the time there is goes first to knowing everything and then to knowing it twice.
+before any is asked again, so that the time there is goes first to knowing everything, then to knowing it twice, and
+then to what went one way and the other.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from lameduck.core.errors import EnvironmentFault, UsageError
-from lameduck.core.shutdown import GOOD, Letter, Observed, Protocol, Question
+from lameduck.core.shutdown import GOOD, Letter, Observed, Protocol, Question, settled
 from lameduck.score import questions, streams
 from lameduck.score.questions import PATIENCE, Notes
 from lameduck.score.request import Request
@@ -22,6 +23,10 @@ from lameduck.score.server import Late, Server, Subject, isolation
 AT_ONCE = 3
 TRIES = 3
 """How often a question is asked that this machine was too busy to ask in time."""
+RUNS = 3
+"""A question is asked twice, and where it went one way and the other, a third time."""
+LEAST_ROUND = 2.5
+"""Seconds; what some questions at once are taken for before one has been seen."""
 Ask = Callable[[Server, Notes], Awaitable[None]]
 LEAST_SLOW = 0.5
 """The signal comes 0.3 s after the request: what takes less, in seconds, is not in flight then."""
@@ -31,22 +36,27 @@ IDLE_LEFT = "idle kept-alive connection"
 async def ask_all(subject: Subject, budget: float, told: Callable[[str], None]) -> Observed:
     """Ask everything, some at once, again while `budget` seconds last. Raises `EnvironmentFault`, `UsageError`."""
     notes, began = Notes(), time.monotonic()
-    async with Server(subject) as server:
-        notes.keep_alive = await _keeps_alive(server)
-        if subject.slow:
-            await _is_slow(server, subject.slow)
-    started = time.monotonic()
-    async with Server(subject) as server:  # another: some wait longer for their end when they have met slow requests
-        server.tell()
-        notes.bare.append(await server.end(PATIENCE))
-    took = time.monotonic() - started
+    bare = asyncio.create_task(_bare(subject, notes))  # another: slow requests may make the end of the first longer
+    try:
+        async with Server(subject) as server:
+            notes.keep_alive = await _keeps_alive(server)
+            if subject.slow:
+                await _is_slow(server, subject.slow)
+    except BaseException:
+        bare.cancel()
+        await asyncio.gather(bare, return_exceptions=True)
+        raise
+    took = max(await bare, LEAST_ROUND)
     first, again = _questions(subject, notes)
     await _together(subject, notes, first, told)
-    for ask in again * 2:
-        round_took = max(took, 2.5)
-        if time.monotonic() - began + round_took > budget:
-            break
-        await _together(subject, notes, [ask], told)
+    for again_round in range(RUNS - 1):
+        left = [ask for ask in again if again_round == 0 or not settled(notes.runs.get(Question(ask[0]), ()))]
+        for at in range(0, len(left), AT_ONCE):
+            since = time.monotonic()
+            if since - began + took > budget:
+                break
+            await _together(subject, notes, left[at : at + AT_ONCE], told)
+            took = time.monotonic() - since
     return Observed(
         command=subject.command,
         signal=signal.Signals(subject.signal).name,
@@ -64,6 +74,15 @@ async def ask_all(subject: Subject, budget: float, told: Callable[[str], None]) 
         busy_goaways=notes.busy_goaways,
         health=notes.health,
     )
+
+
+async def _bare(subject: Subject, notes: Notes) -> float:
+    """The end of a server that nobody has asked for anything; how long its start and end took, in seconds."""
+    began = time.monotonic()
+    async with Server(subject) as server:
+        server.tell()
+        notes.bare.append(await server.end(PATIENCE))
+    return time.monotonic() - began
 
 
 def _questions(subject: Subject, notes: Notes) -> tuple[list[tuple[str, Ask]], list[tuple[str, Ask]]]:

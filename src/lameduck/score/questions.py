@@ -9,6 +9,8 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Awaitable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from lameduck.core.errors import EnvironmentFault
@@ -35,6 +37,10 @@ PATIENCE = 6.0
 """How long after the signal an end is waited for, in seconds."""
 LAG = 1.0
 """How long a load balancer goes on sending, in seconds: as long as kube-proxy may (docs/verdict.md, lag)."""
+LOADS = ((40, 16), (10, 4))
+"""New connections a second, and pooled ones; the second for servers that do not keep up with the first."""
+BEHIND = 0.8
+"""Who has not answered for so long before the signal does not keep up; seconds."""
 
 
 @dataclass(slots=True)
@@ -204,7 +210,8 @@ async def queue(server: Server, notes: Notes) -> None:
     await asyncio.sleep(0.05)
     server.tell()
     for pid in family:
-        os.kill(pid, signal.SIGCONT)
+        with suppress(ProcessLookupError):  # it ended with one of those before it
+            os.kill(pid, signal.SIGCONT)
     notes.note(Question.QUEUE, await asyncio.gather(*asked))
 
 
@@ -230,54 +237,86 @@ async def as_pid_1(server: Server, notes: Notes) -> None:
 
 
 async def load_balancer(server: Server, notes: Notes) -> None:
-    """40 new connections a second and 16 pooled ones, which go on for a second after the signal."""
-    counts = {"new": [0, 0], "pooled": [0, 0]}
-    announced = False
-    stop = asyncio.Event()
-
-    def count(lane: str, letter: Letter) -> None:
-        nonlocal announced
-        if server.signalled:
-            counts[lane][0] += 1
-            counts[lane][1] += letter not in GOOD
-            announced = announced or letter is Letter.LAST
-
-    async def fresh() -> None:
-        count("new", await server.once(server.subject.fast, 3))
-
-    async def pooled(number: int) -> None:
-        nonlocal announced
-        await asyncio.sleep(number / 160)
-        client = server.client()
-        again = False
-        while not stop.is_set() or again:
-            announced = announced or bool(client.goaways)
-            if client.gone() or again:
-                client.close()
-                client, again = server.client(), False
-                failed = await client.connect()
-                if failed is not None:
-                    count("pooled", failed)
-                    await asyncio.sleep(0.1)
-                    continue
-            letter = await client.ask(server.subject.fast, 3)
-            again = letter in AGAIN
-            if again:  # at once and elsewhere, as clients of HTTP/2 may
-                continue
-            count("pooled", letter)
-            await asyncio.sleep(0.1)
-        client.close()
-
-    tasks = [asyncio.create_task(pooled(number)) for number in range(16)]
-    for tick in range(int((1 + LAG) * 40)):
-        if tick == 40:
+    """New connections and pooled ones, which go on for a second after the signal; fewer, where it does not keep up with
+    so many before it. Raises `EnvironmentFault` if it keeps up with none: what is lost then has another cause."""
+    for rate, size in LOADS:
+        load = _Load(server)
+        tasks = [asyncio.create_task(load.pooled(number / (10 * size))) for number in range(size)]
+        for _ in range(rate):
+            tasks.append(asyncio.create_task(load.fresh()))
+            await server.pause(1 / rate)
+        if load.kept_up():
+            server.late = 0.0  # before the signal nothing is asked
             server.tell()
-        tasks.append(asyncio.create_task(fresh()))
-        if tick < 40:
-            await asyncio.sleep(1 / 40)
-        else:
-            await server.at((tick - 39) * 25)
-    stop.set()
-    await asyncio.gather(*tasks)
-    server.in_time()
-    notes.lost = Lost(counts["new"][0], counts["new"][1], counts["pooled"][0], counts["pooled"][1], announced)
+            for tick in range(1, int(LAG * rate) + 1):
+                tasks.append(asyncio.create_task(load.fresh()))
+                await server.at(tick * 1000 / rate)
+            load.stop = True
+            await asyncio.gather(*tasks)
+            server.in_time()
+            (new_sent, new_lost), (sent, lost) = load.counts["new"], load.counts["pooled"]
+            notes.lost = Lost(new_sent, new_lost, sent, lost, load.announced)
+            return
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        server.in_time()  # it may be this machine that did not keep up
+    raise EnvironmentFault(f"it does not keep up with {rate} new connections a second and {size} pooled ones")
+
+
+class _Load:
+    """What a load balancer does, and what becomes of it: sent and failed after the signal, by lane."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.counts = {"new": [0, 0], "pooled": [0, 0]}
+        self.announced = self.stop = self.failed_before = False
+        self.in_hand: dict[object, float] = {}
+
+    def kept_up(self) -> bool:
+        """Whether, just before the signal, everything has been answered, and in time."""
+        return not self.failed_before and all(time.monotonic() - sent < BEHIND for sent in self.in_hand.values())
+
+    async def fresh(self) -> None:
+        """One request on a new connection."""
+        await self._count("new", self.server.once(self.server.subject.fast, 3))
+
+    async def pooled(self, wait: float) -> None:
+        """A kept-alive connection, used ten times a second, and another one when it is gone."""
+        await asyncio.sleep(wait)
+        client = self.server.client()
+        try:
+            again = False
+            while not self.stop or again:
+                self.announced = self.announced or bool(client.goaways)
+                if client.gone() or again:
+                    client.close()
+                    client, again = self.server.client(), False
+                    failed = await client.connect()
+                    if failed is not None:
+                        self._note("pooled", failed)
+                        await asyncio.sleep(0.1)
+                        continue
+                # not begun: at once and elsewhere, as clients of HTTP/2 may
+                again = await self._count("pooled", client.ask(self.server.subject.fast, 3)) in AGAIN
+                if not again:
+                    await asyncio.sleep(0.1)
+        finally:
+            client.close()
+
+    async def _count(self, lane: str, asked: Awaitable[Letter]) -> Letter:
+        mark = object()
+        self.in_hand[mark] = time.monotonic()
+        letter = await asked
+        del self.in_hand[mark]
+        if letter not in AGAIN or lane == "new":
+            self._note(lane, letter)
+        return letter
+
+    def _note(self, lane: str, letter: Letter) -> None:
+        if not self.server.signalled:
+            self.failed_before = self.failed_before or letter not in GOOD
+            return
+        self.counts[lane][0] += 1
+        self.counts[lane][1] += letter not in GOOD
+        self.announced = self.announced or letter is Letter.LAST
