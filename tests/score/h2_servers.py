@@ -1,7 +1,7 @@
 """An HTTP/2 server of known behaviour, in cleartext or TLS: `python h2_servers.py BEHAVIOUR PORT [CERTIFICATE]`.
 
-BEHAVIOUR: "none"; "two steps" and "one step" serve on for 2.5 s, say GOAWAY, drain; "silent" closes without one;
-"refuses" resets every new stream with REFUSED_STREAM for 2.5 s. Health (gRPC): Watch is told NOT_SERVING at the signal.
+BEHAVIOUR: "none"; "two steps" and "one step" serve on for 1.5 s, say GOAWAY, drain; "silent" closes without one;
+"refuses" resets every new stream with REFUSED_STREAM for 1.5 s. Health (gRPC): Watch is told NOT_SERVING at the signal.
 """
 
 import asyncio
@@ -89,7 +89,7 @@ async def main():
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lame.set)
     await lame.wait()
     if BEHAVIOUR != "silent":
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(1.5)
     server.close()
     for session in sessions if BEHAVIOUR in ("one step", "two steps") else ():
         session.goaway(2**31 - 1 if BEHAVIOUR == "two steps" else session.highest)

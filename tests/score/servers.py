@@ -44,7 +44,7 @@ async def main() -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lame.set)
     await lame.wait()
     if BEHAVIOUR == "lame duck" or BEHAVIOUR.endswith("seats"):
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(1.5)
     if BEHAVIOUR != "leaves the port":
         server.close()
     while in_hand:

@@ -14,7 +14,7 @@ from lameduck.cli import main
 from lameduck.core.errors import EnvironmentFault, UsageError
 from lameduck.core.shutdown import Observed, Question
 from lameduck.defects.scoring import card
-from lameduck.score.asking import ask_all
+from lameduck.score.asking import ask_all, ask_in_time
 from lameduck.score.client import Client
 from lameduck.score.questions import Notes, load_balancer
 from lameduck.score.request import Request
@@ -77,8 +77,7 @@ def test_the_server_dies_with_a_script_that_does_not_wait_for_it(tmp_path: Path)
 
 async def loaded(behaviour: str) -> Notes:
     notes = Notes()
-    async with Server(Subject((sys.executable, SERVERS, behaviour, "{port}"), FAST, None)) as server:
-        await load_balancer(server, notes)
+    await ask_in_time(Subject((sys.executable, SERVERS, behaviour, "{port}"), FAST, None), load_balancer, notes)
     return notes
 
 
