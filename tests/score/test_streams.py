@@ -180,7 +180,9 @@ def test_real_servers(make, last_streams, in_flight: str, late: str, tmp_path: P
     if last_streams is not None:
         assert [x.last_stream for x in notes.idle.goaways] == last_streams
         assert notes.idle.how == "fin"
-    assert set(notes.runs[Question.LATE_BUSY][0][2:]) <= set(late or "+CGf")
+    assert set(notes.runs[Question.LATE_BUSY][0][3:]) <= set(
+        late or "+CGf"
+    )  # it may hear of the signal some time later
 
 
 def test_node_s_close_leaves_its_http2_connections_open(tmp_path: Path) -> None:

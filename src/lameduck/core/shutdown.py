@@ -144,7 +144,7 @@ class Observed:
     """Each question's runs, a letter for each request; a question that could not be asked is not there."""
     bare: tuple[Exit, ...]
     busy: tuple[Exit, ...]
-    """How it ended with a slow request in flight, of 0.7 s left."""
+    """How it ended with a slow request in flight, of 0.7 s left, whose client keeps the connection while it may."""
     idle: IdleClose | None
     pid_1: Exit | None
     lost: Lost | None

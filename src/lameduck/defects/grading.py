@@ -27,7 +27,8 @@ from lameduck.core.shutdown import GOOD, HARMLESS, Exit, Observed, Question
 from lameduck.defects.scorewords import WORDS
 
 SLOW_END = 5 * SECOND
-"""An end that takes so long with nothing, or 0.7 s of work, in hand is too late."""
+"""An end that takes so long with nothing, or 0.7 s of work, in hand is too late; also where a connection that its
+client keeps is what it waits for."""
 LAME_END = 15 * SECOND
 """The same for a server that serves on meanwhile: the default grace period is twice that."""
 

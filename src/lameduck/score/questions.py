@@ -35,6 +35,8 @@ from lameduck.score.server import Server
 AnyClient = Client | Http2Client
 PATIENCE = 6.0
 """How long after the signal an end is waited for, in seconds."""
+KEPT = 16.0
+"""The same where a client may keep its connection, which some servers wait for; seconds."""
 LAG = 1.0
 """How long a load balancer goes on sending, in seconds: as long as kube-proxy may (docs/verdict.md, lag)."""
 LOADS = ((40, 16), (10, 4))
@@ -93,7 +95,7 @@ async def pool(server: Server, size: int) -> list[AnyClient]:
 
 
 async def in_flight(server: Server, notes: Notes) -> None:
-    """One slow request, 0.3 s old; its client keeps the connection unless it is told to leave."""
+    """One slow request, 0.3 s old; its client keeps the connection until it is told to leave, or the server closes."""
     client = await opened(server)
     slow = asyncio.create_task(client.ask(slow_of(server), PATIENCE, look=False))
     await server.pause(0.3)
@@ -101,11 +103,11 @@ async def in_flight(server: Server, notes: Notes) -> None:
     letter = await slow
     server.in_time()
     notes.note(Question.IN_FLIGHT, [letter])
-    if server.subject.protocol is Protocol.HTTP_1 or client.goaways:
-        client.close()
-    notes.busy.append(await server.end(PATIENCE))
-    notes.busy_goaways = dated(server, client.goaways)
+    if not client.gone():
+        await client.until_closed(KEPT)
     client.close()
+    notes.busy.append(await server.end(KEPT))
+    notes.busy_goaways = dated(server, client.goaways)
 
 
 def dated(server: Server, goaways: list[Goaway]) -> tuple[Goaway, ...]:
