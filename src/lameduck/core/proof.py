@@ -356,7 +356,8 @@ def sentence(
             if sockets and sockets.lost
             else ""
         )
-        return f"{failed:,} of {requests:,} requests{as_well} were lost ({disruption}, {how}, {pods})"
+        were = "was" if failed == 1 and not as_well else "were"
+        return f"{failed:,} of {requests:,} requests{as_well} {were} lost ({disruption}, {how}, {pods})"
     hidden = f"; {masked:,} more would have been but for a hop's retry: masked, not mended" if masked else ""
     bound, bound_pods = upper_bound(0, exposed), upper_bound(0, terminations)
     if verdict is Verdict.PROVEN:

@@ -45,7 +45,7 @@ def _lanes(suite: ET.Element, proof: Proof) -> None:
         case = _case(suite, "lane", f"no request is lost on {LANES.get(lane, line(lane))}")
         lost = proof.failures_by_lane.get(lane, 0)
         if lost:
-            _say(case, "failure", f"{lost:,} of {requests:,} requests were lost", "\n".join(_causes(proof, lane)))
+            _say(case, "failure", f"{lost:,} of {requests:,} requests lost", "\n".join(_causes(proof, lane)))
         elif proof.verdict is Verdict.INCONCLUSIVE:
             _say(case, "error", "none was lost, but that proves nothing yet: a gate fell")
 
@@ -62,7 +62,7 @@ def _disruptions(suite: ET.Element, proof: Proof, picture: Picture) -> None:
         case = _case(suite, "disruption", f"{proof.disruption} {line(band.name)} completes and loses nothing", seconds)
         lost = _lost_within(picture, band, until)
         if lost:
-            _say(case, "failure", f"{lost.total():,} requests were lost: {counts(most_first(lost))}")
+            _say(case, "failure", f"lost: {counts(most_first(lost))}")
         elif not band.completed:
             _say(case, "error", band.note or "it was not observed to complete")
 
