@@ -33,8 +33,8 @@ ROWS = {
     "a port that nobody listens on": (
         deployment(containers=running(*zoo("lame"), port="9090")) + service(),
         ("--start-deadline", "2"),
-        4,
-        "nobody listens on port 8080, but on 9090",
+        2,
+        "nobody listens on port 8080, where the Service sends: they listen on 9090",
     ),
     "a preStop longer than the grace": (
         deployment(pod="terminationGracePeriodSeconds: 4", containers=running(*zoo("lame"))

@@ -27,12 +27,15 @@ from lameduck.local.hop import Hop
 from lameduck.local.kubelet import KubeletPod
 from lameduck.local.node import NodeTable
 from lameduck.local.podmaking import PodMaker
-from lameduck.local.ports import PortChoice
+from lameduck.local.ports import PortChoice, elsewhere
 from lameduck.local.resolved import ResolvedOnce
 from lameduck.local.spec import DEFAULT_PORT, LocalSpec, pick, spoken
 
 _LINGER = 5 * SECOND
 """A dead pod's address stays as long as a connection attempt to it may: then its holder goes."""
+
+_ELSEWHERE = 10 * SECOND
+"""So long may a ready pod listen on other ports than the Service's alone: some open theirs one after the other."""
 
 
 class LocalCluster:
@@ -271,9 +274,11 @@ class LocalCluster:
         self._wait = asyncio.get_running_loop().create_future()
         self._node.on_change.append(self._look_served)
         self._look_served()
+        patience = asyncio.get_running_loop().call_later(_ELSEWHERE / 1e9, self._look_elsewhere)
         try:
             await self._wait
         finally:
+            patience.cancel()
             self._wait = None
             self._node.on_change.remove(self._look_served)
 
@@ -281,6 +286,13 @@ class LocalCluster:
         listening = all(pod.reaches(self.port(pod)) for pod in self._pods.values())
         if len(self._node.pods) >= self._spec.replicas and listening and not self._started:
             self._done(True)
+
+    def _look_elsewhere(self) -> None:
+        """Waiting helps no pod that is ready and serves, but not where the Service sends."""
+        pods = tuple(self._pods.values())
+        why = elsewhere([(self.port(pod), pod.listeners) for pod in pods]) if all(pod.pod.ready for pod in pods) else ""
+        if why:
+            self._fail(UsageError(why))
 
     def _hop_lost(self) -> None:
         if not self._stopped:
@@ -300,6 +312,7 @@ class LocalCluster:
             self._wait.set_exception(error)
 
     def _too_late(self) -> None:
+        self._look_elsewhere()
         within = human(self._spec.start_deadline)
         self._fail(EnvironmentFault(f"the pods were not ready within {within}: {self._why_not_ready()}"))
 

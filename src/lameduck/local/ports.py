@@ -63,6 +63,19 @@ class PortChoice:
         return self.chosen or 0
 
 
+def elsewhere(pods: Sequence[tuple[int, Heard]]) -> str:
+    """The sentence for pods that all serve, but some not at their port: (port, what listens) of each; else ""."""
+    reached = [(port, {number for number, _, reached in heard if reached}) for port, heard in pods]
+    astray = [(port, found) for port, found in reached if port not in found]
+    if not astray or not all(found for _, found in reached):
+        return ""
+    others = " and ".join(map(str, sorted(set().union(*(found for _, found in astray)))))
+    return (
+        f"the pods are ready, but nobody listens on port {astray[0][0]}, where the Service sends: they listen on "
+        f"{others}; mend its targetPort, or say --port"
+    )
+
+
 def free_port() -> int:
     """A TCP port that nobody uses now, outside of the range that outgoing connections take theirs from."""
     for _ in range(1000):

@@ -159,7 +159,8 @@ def fix_lines(fix: Fix, same_as: int = 0) -> Sequence[RenderableType]:
 def _language(snippet: str) -> tuple[str, str]:
     """What a patch is written in, and where it belongs."""
     if snippet.startswith("--- "):
-        return "diff", "as a diff of the file"
+        piped = snippet.startswith("--- a/-\n")
+        return "diff", "as a diff of what was piped in" if piped else "as a diff of the file"
     return ("bash", "in the start script") if snippet.startswith("#!") else ("yaml", "in the workload's manifest")
 
 
