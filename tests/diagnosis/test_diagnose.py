@@ -274,6 +274,26 @@ def test_the_accept_queue_is_stronger_evidence_than_the_exit() -> None:
     assert set(codes(world, waiting, served)) == {("LD912", "LD912"), ("LD803", "LD902")}
 
 
+@pytest.mark.parametrize(
+    ("marks", "told", "kind", "nth", "cause"),
+    [
+        ({"listener_closed": 870}, True, "reset", 1, ("LD912", "LD912")),
+        ({"listener_closed": 870}, False, "reset", 1, ("LD803", "LD902")),
+        ({"listener_closed": 870}, True, "closed", 1, ("LD803", "LD902")),
+        ({"listener_closed": 870}, True, "reset", 4, ("LD803", "LD902")),
+        ({}, True, "reset", 1, ("LD803", "LD902")),
+    ],
+    ids=["in the queue", "an accepted one was reset", "no reset", "kept alive", "the exit closed the listener"],
+)
+def test_a_reset_just_before_the_exit_is_the_accept_queues_where_the_kernel_reset_nothing_that_was_accepted(
+    marks: dict[str, float], told: bool, kind: str, nth: int, cause: tuple[str, str]
+) -> None:
+    """A server that closes its listener and ends 20 ms later: the exit is as near as the close."""
+    seen = Observation(at(DELETION + 890), Event.POD_FACT, "old", detail={"none_reset_once_accepted": told})
+    cut = lost(-60, kind, "await", after=935, nth=nth, lane="new" if nth == 1 else "reuse")
+    assert codes([*going(exited=890, **marks), seen], cut) == [cause]
+
+
 def test_candidates_that_agree_decide_the_cause_and_candidates_that_differ_do_not() -> None:
     twins = [*going("old", listener_closed=12, exited=60), *going("twin", listener_closed=12, exited=60)]
     unknown = Exchange(**{**_fields(lost(100, "refused")), "routed_to": "elsewhere"})

@@ -249,11 +249,20 @@ def _closed_before(case: Joined, pod: PodHistory, _: Evidence) -> Cause | None:
 
 
 def _backlog(case: Joined, pod: PodHistory, _: Evidence) -> Cause | None:
-    """Rule e, by the strongest evidence: the connection was seen in the accept queue and never left it."""
+    """Rule e, by the strongest evidence: the connection was seen in the accept queue and never left it; or it was
+    reset, and the kernel of a pod that closed its listener reset none that had been accepted."""
     exchange = case.exchange
-    if not no_answer(exchange) or exchange.local_port not in pod.facts.get("unaccepted_ports", ()):
+    if not no_answer(exchange):
         return None
-    return Cause("LD912", "LD912", "its connection was still in the accept queue when the listener closed")
+    if exchange.local_port in pod.facts.get("unaccepted_ports", ()):
+        return Cause("LD912", "LD912", "its connection was still in the accept queue when the listener closed")
+    failure, told = exchange.failure, stop_as_told(pod)
+    reset = failure is not None and failure.kind is Kind.RESET and exchange.nth_on_connection == 1
+    if not reset or told is None or case.judged_at < told.at or Milestone.LISTENER_CLOSED not in pod.marks:
+        return None
+    if not pod.facts.get("none_reset_once_accepted"):
+        return None
+    return Cause("LD912", "LD912", "reset as the listener closed: of those accepted, its pod's kernel reset none")
 
 
 def _stopping(case: Joined, pod: PodHistory, _: Evidence) -> Cause | None:

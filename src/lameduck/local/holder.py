@@ -62,6 +62,8 @@ class Holder:
         self._waited: frozenset[int] = frozenset()
         self._unaccepted: frozenset[int] | None = None
         """Connections in the accept queue at two looks in a row; None before the stop signal."""
+        self._resets: int | None = None
+        """How many accepted connections the pod's kernel had reset at the stop signal."""
         self._poll = select.poll()
 
     def move_in(self, parent: socket.socket) -> None:
@@ -180,6 +182,7 @@ class Holder:
             facts["caught"] = not facts["ignored"]
         if message["serving"]:
             self._unaccepted = frozenset()
+            self._resets = self._listeners.resets() if self._listeners and self._isolation.net else None
         for descriptor in each.watch_children():
             self._poll.register(descriptor, select.POLLIN)
         at = time.monotonic_ns()
@@ -243,7 +246,10 @@ class Holder:
         if self._unaccepted is not None and seen:
             waiting = self._listeners.waiting()
             self._waited, self._unaccepted = waiting, waiting & self._waited
-        if seen != self._seen:
+        # What ends with its process did not close by itself: that is told as the process's end.
+        if seen != self._seen and not any(
+            each.pid and processes.ending(each.pid) for each in self._containers.values()
+        ):
             self._seen = seen
             self._say("listeners", listeners=seen)
 
@@ -280,6 +286,8 @@ class Holder:
                 processes.end(beside.pid)
         if self._unaccepted is not None:
             facts["unaccepted_ports"] = sorted(self._unaccepted)
+            assert self._listeners is not None
+            facts["none_reset_once_accepted"] = self._resets is not None and self._resets == self._listeners.resets()
         self._waited, self._unaccepted, self._seen = frozenset(), None, []
         told = {key: value for key, value in facts.items() if value}
         self._say("exited", at=at, container=each.name, code=code, facts=told)

@@ -1,7 +1,8 @@
 """Who listens in this network namespace: asked from the kernel by netlink, or read from `/proc/net/tcp`.
 
 It also tells which connections still wait in an accept queue: the kernel has taken them, the server has not (a socket
-without an inode is nobody's yet).
+without an inode is nobody's yet). And how many that somebody had accepted the kernel has reset: those in the queue,
+reset when the listener closes, are not among them.
 
 Law: a listener *reaches* an address if a connection to that address arrives at it: bound to it, to 0.0.0.0, or to ::
 without IPV6_V6ONLY. One bound to 127.0.0.1 does not reach a pod's address, here as in a real pod.
@@ -21,6 +22,9 @@ _REQUEST_DUMP = 0x1 | 0x300
 _DONE, _ERROR = 3, 2
 _TCP_ESTABLISHED, _TCP_CLOSE_WAIT, _TCP_LISTEN = 1, 8, 10
 _ATTRIBUTE_V6ONLY = 11
+_ABORTS = frozenset({"TCPAbortOnData", "TCPAbortOnClose", "TCPAbortOnMemory", "TCPAbortOnTimeout", "TCPAbortOnLinger"})
+"""The kernel's reasons to reset a connection that has an owner (include/uapi/linux/snmp.h): closed with unread data,
+data for a closed one, and so on. It counts none of them for one that was never accepted (``inet_csk_listen_stop``)."""
 _HEADER = struct.Struct("=IHHII")
 _BODY = struct.Struct("=BBBBIHH16s16sIII")
 """``struct inet_diag_req_v2``, with its ports in host order (all zero here)."""
@@ -74,6 +78,15 @@ class Listeners:
         except OSError:
             return frozenset()
         return frozenset(int.from_bytes(one[6:8], "big") for one in known if one[_INODE] == bytes(4))
+
+    def resets(self) -> int | None:
+        """How many connections that had been accepted (or made) here were reset so far; None where it is not told."""
+        try:
+            lines = Path(f"/proc/{os.getpid()}/net/netstat").read_text().splitlines()
+        except OSError:
+            return None
+        names, values = ([*line.split()] for line in lines if line.startswith("TcpExt:"))
+        return sum(int(value) for name, value in zip(names, values, strict=True) if name in _ABORTS)
 
     def _dump(self, states: int) -> list[bytes]:
         """The kernel's messages about the sockets in these states, of both families."""

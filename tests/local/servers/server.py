@@ -4,8 +4,9 @@ At SIGTERM: `exits` at once, cutting what is in flight · `drains`: closes its l
 answers 503 on /ready and serves on · `ignores`: has no handler · `raises`: takes its handler away and raises the
 signal again, as Node does. At the start: `late` listens after a second ·
 `loopback` on 127.0.0.1 only · `two-ports` on $PORT + 1 and + 2 · `other-port` on $PORT + 1 · `deaf` never · `dies` at
-once · `sick` answers 503 on /ready · `forks`: a child of its keeps the port.
-`GET /slow/SECONDS` answers late. Everything it does is a line on standard output.
+once · `sick` answers 503 on /ready · `forks`: a child of its keeps the port · `queues` never accepts · `unread` accepts
+and never reads; both close what they have at SIGTERM and end a little later.
+`GET /slow/SECONDS` answers late, `GET /held` after one byte more. Everything it does is a line on standard output.
 """
 
 import os
@@ -18,6 +19,7 @@ import time
 behaviour = sys.argv[1]
 port = int(os.environ["PORT"])
 busy = set()
+kept = []
 stopping = threading.Event()
 
 
@@ -39,6 +41,10 @@ def stop(*_):
         listener.close()
         while busy:
             time.sleep(0.005)
+    if behaviour in {"queues", "unread"}:
+        for each in (listener, *kept):
+            each.close()
+        time.sleep(0.2)
     os._exit(0)
 
 
@@ -50,6 +56,9 @@ def serve(connection):
                 path = request.split()[1].decode()
                 if path.startswith("/slow/"):
                     time.sleep(float(path.split("/")[2]))
+                if path == "/held":
+                    say("held")
+                    connection.recv(1)
                 fine = path != "/ready" or not (behaviour == "sick" or (behaviour == "unready" and stopping.is_set()))
                 status = "200 OK" if fine else "503 Service Unavailable"
                 answer = f"HTTP/1.1 {status}\r\nX-Served-By: {socket.gethostname()}\r\nContent-Length: 2\r\n\r\nok"
@@ -92,10 +101,15 @@ listener = listen(
 if behaviour == "forks" and os.fork():
     listener.close()
     signal.pause()
+while behaviour == "queues":
+    signal.pause()
 while True:
     try:
         accepted, _ = listener.accept()
     except OSError:
         time.sleep(60)
+        continue
+    if behaviour == "unread":
+        kept.append(accepted)
         continue
     threading.Thread(target=serve, args=(accepted,), daemon=True).start()

@@ -6,6 +6,7 @@ served.
 """
 
 import os
+import select
 import signal
 import socket
 import sys
@@ -80,9 +81,35 @@ def read(connection):
     return request
 
 
+def close(listener):
+    """Take no more connections. What was accepted by then is in hand, whether or not its request has been read."""
+    with lock:
+        listener.shutdown(socket.SHUT_RDWR)  # while somebody waits on it, close alone would leave it open
+        listener.close()
+
+
+def accept(listener):
+    """The next connection, in hand from now on; none once the listener is closed."""
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    listener.setblocking(False)
+    while True:
+        poll.poll()
+        try:
+            with lock:
+                connection, _ = listener.accept()
+                busy.add(connection)
+        except BlockingIOError:
+            continue
+        except OSError:
+            time.sleep(3600)
+        connection.setblocking(True)
+        return connection
+
+
 def finish(listener, patience=60.0):
     """Close the listener, let what is in hand end, go."""
-    listener.close()
+    close(listener)
     end = time.monotonic() + patience
     while busy and time.monotonic() < end:
         time.sleep(0.002)
@@ -108,7 +135,7 @@ def on_sees_off(listener):
     """Close the listener, serve on what is open, announce the close on every answer, go when all are gone."""
     global close_after
     close_after = True
-    listener.close()
+    close(listener)
     quiet = time.monotonic()
     while connections and time.monotonic() - quiet < 1.5:
         if busy:
@@ -161,7 +188,7 @@ def on_tears_down(listener):
 
 def on_late(listener):
     """Serves kept-alive connections on for 5 s and then cuts them (C67: its only failures come late)."""
-    listener.close()
+    close(listener)
     time.sleep(5)
     os._exit(0)
 
@@ -188,11 +215,7 @@ def main():
     if behaviour == "one-at-a-time":
         return one_at_a_time(listener)
     while True:
-        try:
-            connection, _ = listener.accept()
-        except OSError:
-            time.sleep(3600)
-        threading.Thread(target=serve, args=(connection,), daemon=True).start()
+        threading.Thread(target=serve, args=(accept(listener),), daemon=True).start()
 
 
 def one_at_a_time(listener):
