@@ -5,13 +5,39 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Self
 
+from lameduck.core.instants import MILLISECOND, SECOND
 from lameduck.load.dialer import TcpDialer
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Served-By: a\r\n\r\nok"
+
+LONGEST_TURN = 80 * MILLISECOND
+"""More than that between two looks at the clock (ns), and the machine stood still: an engine looks every 10 ms."""
+
+
+class Unstalled:
+    """CLOCK_MONOTONIC without the machine's stalls, for engines of which something exact is asked: what lies between
+    two looks at it counts for `LONGEST_TURN` at most."""
+
+    def __init__(self) -> None:
+        self._real = self._shown = time.monotonic_ns()
+
+    def __call__(self) -> int:
+        now = time.monotonic_ns()
+        self._shown += min(now - self._real, LONGEST_TURN)
+        self._real = now
+        return self._shown
+
+    async def sleep(self, seconds: float) -> None:
+        """So long by this clock, while something looks at it or nothing does."""
+        until = self() + round(seconds * SECOND)
+        while self() < until:
+            await asyncio.sleep(0.005)
+
 
 Behaviour = Callable[["Peer"], Awaitable[None]]
 

@@ -2,9 +2,23 @@
 
 import asyncio
 import errno
+import time
+from collections.abc import Callable
 
 import pytest
-from tests.load.servers import ANSWER, Behaviour, Peer, Server, blackhole, dialer, hold, reset, says, well_behaved
+from tests.load.servers import (
+    ANSWER,
+    Behaviour,
+    Peer,
+    Server,
+    Unstalled,
+    blackhole,
+    dialer,
+    hold,
+    reset,
+    says,
+    well_behaved,
+)
 
 from lameduck.core.exchange import Exchange, Failure, Kind, Lane, Stage
 from lameduck.core.instants import MILLISECOND, SECOND
@@ -15,18 +29,20 @@ from lameduck.load.loops import fastest_loop
 TIMEOUT = 400 * MILLISECOND
 
 
-def one(server: Server, lane: Lane = Lane.REUSE, timeout: int = TIMEOUT, **request: object) -> Exchange:
+def one(
+    server: Server, lane: Lane = Lane.REUSE, timeout: int = TIMEOUT, clock: Unstalled | None = None, **request: object
+) -> Exchange:
     async def main() -> Exchange:
         async with server:
-            return await _one(server.port, lane, timeout=timeout, requests=(RequestShape(**request),))
+            return await _one(server.port, lane, clock, timeout=timeout, requests=(RequestShape(**request),))
 
     with asyncio.Runner(loop_factory=fastest_loop) as runner:
         return runner.run(main())
 
 
-async def _one(port: int, lane: Lane, **plan: object) -> Exchange:
+async def _one(port: int, lane: Lane, clock: Callable[[], int] | None = None, **plan: object) -> Exchange:
     traffic = TrafficPlan(rate=1, duration=SECOND // 10, lanes=((lane, 1.0),), **plan)
-    engine = Engine(traffic, dialer(port), host="test")
+    engine = Engine(traffic, dialer(port), host="test", clock=clock or Unstalled())
     await engine.run()
     assert len(engine.recording) == 1
     return engine.recording.exchange(0)
@@ -86,13 +102,15 @@ def test_a_time_out_comes_when_it_is_due() -> None:
 
 
 def test_the_first_byte_is_that_of_the_final_answer() -> None:
+    clock = Unstalled()
+
     async def late(peer: Peer) -> None:
         await peer.request()
         peer.say(b"HTTP/1.1 100 Continue\r\n\r\n")
-        await asyncio.sleep(0.1)
+        await clock.sleep(0.1)
         peer.say(ANSWER)
 
-    exchange = one(Server(late))
+    exchange = one(Server(late), clock=clock)
     assert exchange.failure is None
     assert exchange.first_byte - exchange.sent > 80 * MILLISECOND
 
@@ -120,7 +138,7 @@ def test_a_connection_that_is_made_late_is_used_like_any_other() -> None:
 
     async def main() -> Exchange:
         asyncio.get_running_loop().call_later(0.3, free)
-        return await _one(listener.getsockname()[1], Lane.NEW, timeout=4 * SECOND)
+        return await _one(listener.getsockname()[1], Lane.NEW, time.monotonic_ns, timeout=4 * SECOND)
 
     def free() -> None:
         listener.setblocking(False)
@@ -188,7 +206,7 @@ def test_a_request_that_cannot_be_sent_to_its_end_fails_at_send(kind: Kind) -> N
             await asyncio.sleep(0.2)
         else:
             peer.writer.transport.pause_reading()
-            await asyncio.sleep(2)
+            await asyncio.sleep(60)  # longer than anybody waits
 
     exchange = one(Server(behave), method="POST", body=b"x" * 20_000_000)
     assert outcome(exchange.failure) == (Stage.SEND, kind)

@@ -5,7 +5,7 @@ import ssl
 
 import pytest
 from tests.load.conftest import Authority
-from tests.load.servers import ANSWER, Behaviour, Peer, Server, dialer, hold, reset, says, well_behaved
+from tests.load.servers import ANSWER, Behaviour, Peer, Server, Unstalled, dialer, hold, reset, says, well_behaved
 
 from lameduck.core.exchange import Exchange, Failure, Kind, Lane, Stage
 from lameduck.core.instants import MILLISECOND, SECOND
@@ -32,7 +32,8 @@ def drive(server: Server, authority: Authority | None, *, name: str = "localhost
         async with server:
             context = ssl.create_default_context(cafile=authority and authority.certificate)
             traffic = TrafficPlan(**settings)
-            engine = Engine(traffic, dialer(server.port), host="test", tls=context, server_name=name)
+            to = dialer(server.port)
+            engine = Engine(traffic, to, host="test", tls=context, server_name=name, clock=Unstalled())
             await engine.run()
             return engine
 
@@ -49,7 +50,7 @@ def one(behaviour: Behaviour, authority: Authority, trusted: Authority | None, *
 
 def test_both_lanes_work_and_kept_alive_connections_are_used_again(authority: Authority) -> None:
     server = Server(well_behaved, ssl=server_context(authority))
-    engine = drive(server, authority, rate=150)
+    engine = drive(server, authority, rate=40, connections=4)
     found = [engine.recording.exchange(seq) for seq in range(len(engine.recording))]
     assert engine.recording.failed == 0
     assert {each.lane for each in found} == {Lane.NEW, Lane.REUSE}

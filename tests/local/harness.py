@@ -24,6 +24,9 @@ BRISK = Timings(
     controller=(1, 2, 3),
 )
 
+LATE = 2_000
+"""Milliseconds: so much later than meant may something be on a machine that stands still for a second now and then."""
+
 MODES = ("sandbox", "host", "emulated")
 """Own namespaces; own PID namespace in this machine's network; bare processes."""
 

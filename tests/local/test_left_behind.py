@@ -70,8 +70,9 @@ def held(
 
 
 def namespaces(pids: set[int]) -> set[str]:
+    """Of those that live: a zombie, which only its reaper can end, still shows some."""
     found = set()
-    for pid in pids:
+    for pid in alive(pids):
         for kind in KINDS:
             try:
                 found.add(str(Path(f"/proc/{pid}/ns/{kind}").readlink()))
@@ -118,8 +119,8 @@ def within(seconds: float, true: Callable[[], bool]) -> bool:
 
 
 def nothing_left(below: set[int], spaces: set[str]) -> None:
-    assert within(5, lambda: not alive(below)), {p: processes.program(p) for p in alive(below)}
-    assert within(2, lambda: not namespaces(everything()) & spaces)
+    assert within(15, lambda: not alive(below)), {p: processes.program(p) for p in alive(below)}
+    assert within(15, lambda: not namespaces(everything()) & spaces)
 
 
 each_sandbox = pytest.mark.parametrize(
@@ -147,7 +148,7 @@ def test_ctrl_c_ends_every_pod_before_lameduck_ends(sandbox: str, words: str) ->
         assert process.stdout is not None
         assert process.stdout.read().endswith("stopped\n")
         assert process.wait() == 130
-        assert time.monotonic() - begun < 3, "nobody waits for a grace period then"
+        assert time.monotonic() - begun < 10, "nobody waits for a grace period, of 30 s, then"
         assert not alive(below)
         assert not namespaces(everything()) & spaces
 
@@ -167,7 +168,7 @@ def test_kill_9_of_the_zygote_takes_the_pods_with_it_and_lameduck_says_so() -> N
     with held() as (process, below, spaces):
         (zygote,) = processes.children(process.pid)
         os.kill(zygote, signal.SIGKILL)
-        assert process.wait(10) == 1
+        assert process.wait(30) == 1
         nothing_left(below, spaces)
 
 
@@ -177,8 +178,8 @@ def test_kill_9_of_a_holder_takes_its_pod_with_it() -> None:
         holder = processes.children(zygote)[0]
         (pod,) = processes.children(holder)
         os.kill(holder, signal.SIGKILL)
-        assert within(2, lambda: not alive({holder, pod}))
-        process.wait(10)
+        assert within(15, lambda: not alive({holder, pod}))
+        process.wait(30)
         nothing_left(below, spaces)
 
 

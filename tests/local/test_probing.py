@@ -85,7 +85,7 @@ def test_an_answer_of_known_length_need_not_end_with_the_connection() -> None:
     with answering(OK, close=False) as (port, _):
         begun = time.monotonic()
         assert outcome(Question("probe", "127.0.0.1", port, "/", timeout=5 * SECOND)) == (True, "")
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 4
 
 
 @pytest.mark.parametrize("path", ["", "/"])
@@ -96,11 +96,11 @@ def test_a_probe_that_nobody_takes_says_what_the_kernel_said(path: str) -> None:
 
 
 def test_a_probe_without_an_answer_ends_at_its_time_out() -> None:
-    with answering(OK, wait=2) as (port, _):
+    with answering(OK, wait=60) as (port, _):
         begun = time.monotonic()
         ok, message = outcome(Question("probe", "127.0.0.1", port, "/", timeout=200 * MILLISECOND))
         assert not ok and message.endswith("no answer within 0.2 s")
-        assert 0.2 <= time.monotonic() - begun < 1
+        assert 0.2 <= time.monotonic() - begun < 10
 
 
 def test_a_tcp_probe_needs_no_more_than_the_connection() -> None:

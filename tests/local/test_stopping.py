@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.local.harness import MODES, ask, output, play, running, server
+from tests.local.harness import LATE, MODES, ask, output, play, running, server
 
 from lameduck.core.instants import MILLISECOND, SECOND
 from lameduck.core.timeline import Event, Milestone, Observation, PodHistory
@@ -46,11 +46,13 @@ def after(pod: PodHistory, earlier: Milestone, later: Milestone) -> float:
 def test_a_server_that_drains_ends_itself_and_every_milestone_comes_in_order(tmp_path: Path, mode: str) -> None:
     pod, seen = rolled(tmp_path, *server("drains"), mode=mode)
     in_order = (
-        M.CREATED, M.STARTED, M.LISTENING, M.READY, M.ENDPOINT_READY, M.DELETION_REQUESTED, M.STOP_SIGNAL, M.EXITED,
+        M.CREATED, M.STARTED, M.READY, M.ENDPOINT_READY, M.DELETION_REQUESTED, M.STOP_SIGNAL, M.EXITED,
         M.GONE,
     )  # fmt: skip
     times = [pod.at(milestone) or 0 for milestone in in_order]
     assert times == sorted(times) and times[0] > 0
+    # Listeners are looked at every 10 ms: a probe may have been quicker.
+    assert after(pod, M.STARTED, M.LISTENING) > 0 and after(pod, M.LISTENING, M.DELETION_REQUESTED) > 0
     assert M.KILLED not in pod.marks and pod.exit_code == 0
     told = pod.marks[M.STOP_SIGNAL].detail
     assert (told["signal"], told["caught"], told["ignored"], told["is_shell"]) == ("SIGTERM", True, False, False)
@@ -64,7 +66,7 @@ def test_process_1_without_a_handler_ignores_its_stop_signal_and_is_killed_at_th
 ) -> None:
     pod, _ = rolled(tmp_path, *server("ignores"), mode=mode, grace=2 * SECOND)
     assert pod.exit_code == 137 and M.KILLED in pod.marks
-    assert 1_950 < after(pod, M.STOP_SIGNAL, M.KILLED) < 2_700
+    assert 1_950 < after(pod, M.DELETION_REQUESTED, M.KILLED) < 2_000 + LATE
     assert pod.marks[M.STOP_SIGNAL].detail["caught"] is False
 
 
@@ -134,8 +136,8 @@ def test_sigkill_at_the_end_of_grace_cuts_what_is_in_flight_with_a_fin_and_no_by
             writer.close()
             await rollout
             (pod,) = watched.old()
-            assert abs(ended - (pod.at(M.EXITED) or 0)) < 100 * MILLISECOND
-            assert 1_950 < after(pod, M.STOP_SIGNAL, M.KILLED) < 2_700, "a grace of one second is two"
+            assert 0 < ended - (pod.at(M.KILLED) or 0) < LATE * MILLISECOND
+            assert 1_950 < after(pod, M.DELETION_REQUESTED, M.KILLED) < 2_000 + LATE, "a grace of one second is two"
 
     play(scene)
 
@@ -156,7 +158,7 @@ def test_an_exec_hook_runs_inside_the_pod_and_the_stop_signal_waits_for_it(tmp_p
     pod, _ = rolled(tmp_path, *server("drains"), mode=mode, pre_stop_exec=hook)
     done = pod.marks[M.PRESTOP_FINISHED].detail
     assert (done["ok"], done["kind"], done["message"]) == (True, "exec", "")
-    assert 450 < after(pod, M.PRESTOP_STARTED, M.STOP_SIGNAL) < 1_200
+    assert 450 < after(pod, M.PRESTOP_STARTED, M.STOP_SIGNAL) < 500 + LATE
     said = output(tmp_path, pod.name)
     assert f"hook of {pod.name} on " in said
     if mode != "emulated":
@@ -168,6 +170,7 @@ def test_an_exec_hook_runs_inside_the_pod_and_the_stop_signal_waits_for_it(tmp_p
     [
         ("sandbox", ("nosuchcommand-lameduck",), "nosuchcommand-lameduck: no such file or directory"),
         ("emulated", ("nosuchcommand-lameduck",), "nosuchcommand-lameduck: no such file or directory"),
+        ("sandbox", ("sh", "-c", "nosuchcommand-lameduck 5"), "ended with 127"),
         ("sandbox", ("false",), "ended with 1"),
         ("sandbox", ("bash", "-c", "kill -9 $$"), "ended with 137"),
     ],
@@ -178,8 +181,8 @@ def test_a_hook_that_fails_is_said_to_and_the_stop_signal_comes_at_once(
     pod, _ = rolled(tmp_path, *server("drains"), mode=mode, pre_stop_exec=hook)
     done = pod.marks[M.PRESTOP_FINISHED].detail
     assert (done["ok"], done["message"]) == (False, message)
-    assert done.get("missing_binary", False) == ("no such file" in message)
-    assert after(pod, M.DELETION_REQUESTED, M.STOP_SIGNAL) < 500
+    assert done.get("missing_binary", False) == ("nosuchcommand-lameduck" in hook[-1])
+    assert after(pod, M.DELETION_REQUESTED, M.STOP_SIGNAL) < LATE, "long before the end of grace"
 
 
 def test_a_hook_that_outlives_the_grace_period_leaves_two_seconds_and_is_not_ended_before_the_pod_is(
@@ -187,8 +190,8 @@ def test_a_hook_that_outlives_the_grace_period_leaves_two_seconds_and_is_not_end
 ) -> None:
     hook = ("bash", "-c", "sleep 30 & trap 'echo told' TERM; wait")
     pod, _ = rolled(tmp_path, *server("ignores"), grace=1 * SECOND, pre_stop_exec=hook)
-    assert 950 < after(pod, M.PRESTOP_STARTED, M.STOP_SIGNAL) < 1_700
-    assert 1_950 < after(pod, M.STOP_SIGNAL, M.KILLED) < 2_700
+    assert 950 < after(pod, M.PRESTOP_STARTED, M.STOP_SIGNAL) < 1_000 + LATE
+    assert 2_950 < after(pod, M.PRESTOP_STARTED, M.KILLED) < 3_000 + LATE
     done = pod.marks[M.PRESTOP_FINISHED].detail
     assert (done["ok"], done["message"]) == (False, "the container ended before it")
     assert "told" not in output(tmp_path, pod.name)
@@ -196,8 +199,8 @@ def test_a_hook_that_outlives_the_grace_period_leaves_two_seconds_and_is_not_end
 
 def test_a_native_sleep_delays_the_stop_signal_by_its_seconds(tmp_path: Path) -> None:
     pod, _ = rolled(tmp_path, *server("drains"), pre_stop_sleep=1)
-    assert 950 < after(pod, M.PRESTOP_STARTED, M.STOP_SIGNAL) < 1_700
-    assert after(pod, M.DELETION_REQUESTED, M.ENDPOINT_NOT_READY) < 500
+    assert 950 < after(pod, M.PRESTOP_STARTED, M.STOP_SIGNAL) < 1_000 + LATE
+    assert after(pod, M.ENDPOINT_NOT_READY, M.STOP_SIGNAL) > 0, "its endpoint goes at once"
 
 
 @pytest.mark.parametrize("path", ["/slow/0.7", "/ready"])
@@ -205,7 +208,7 @@ def test_an_http_hook_is_over_with_its_answer_and_any_answer_will_do(tmp_path: P
     pod, _ = rolled(tmp_path, *server("sick"), pre_stop_http=(path, 0))
     assert pod.marks[M.PRESTOP_FINISHED].detail["ok"] is True
     expected = 700 if "slow" in path else 0
-    assert expected - 50 < after(pod, M.PRESTOP_STARTED, M.STOP_SIGNAL) < expected + 700
+    assert expected - 50 < after(pod, M.PRESTOP_STARTED, M.STOP_SIGNAL) < expected + LATE
 
 
 def test_an_http_hook_to_a_closed_port_has_failed(tmp_path: Path) -> None:
@@ -216,24 +219,51 @@ def test_an_http_hook_to_a_closed_port_has_failed(tmp_path: Path) -> None:
 def test_a_listener_closed_while_the_process_lives_on_is_seen_and_one_that_ends_with_it_is_not(tmp_path: Path) -> None:
     async def scene() -> None:
         async with running(tmp_path, *server("drains")) as watched:
-            slow = asyncio.create_task(ask(watched, "/slow/2"))
-            await asyncio.sleep(0.7)  # a busy machine takes its time to bring the request to the server
-            await watched.cluster.disrupt(1)
-            assert (await slow).startswith(b"HTTP/1.1 200")
+            reader, writer = await connected(watched)
+            writer.write(b"GET /held HTTP/1.1\r\n\r\n")  # is answered after one more byte
+            while "held" not in output(tmp_path):
+                await asyncio.sleep(0.01)
+            rollout = asyncio.create_task(watched.cluster.disrupt(1))
+            closed = await watched.until(M.LISTENER_CLOSED)
+            await asyncio.sleep(0.1)
+            assert M.EXITED not in watched.pods()[closed.subject].marks
+            writer.write(b".")
+            assert (await reader.read(4096)).startswith(b"HTTP/1.1 200")
+            writer.close()
+            await rollout
             (pod,) = watched.old()
-            assert after(pod, M.STOP_SIGNAL, M.LISTENER_CLOSED) < 500
-            assert after(pod, M.LISTENER_CLOSED, M.EXITED) > 300
+            assert after(pod, M.STOP_SIGNAL, M.LISTENER_CLOSED) > 0
+            assert after(pod, M.LISTENER_CLOSED, M.EXITED) > 100
 
     play(scene)
     pod, _ = rolled(tmp_path / "exits", *server("exits"))
     assert M.LISTENER_CLOSED not in pod.marks
 
 
+@pytest.mark.parametrize(("behaviour", "accepted"), [("queues", False), ("unread", True)])
+def test_the_kernel_tells_a_reset_in_the_accept_queue_from_one_of_an_accepted_connection(
+    tmp_path: Path, behaviour: str, accepted: bool
+) -> None:
+    async def scene() -> None:
+        async with running(tmp_path, *server(behaviour)) as watched:
+            reader, writer = await connected(watched)
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            rollout = asyncio.create_task(watched.cluster.disrupt(1))
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+            writer.close()
+            await rollout
+            (pod,) = watched.old()
+            assert pod.facts.get("none_reset_once_accepted", False) is not accepted
+
+    play(scene)
+
+
 def test_readiness_goes_on_while_terminating_and_a_503_there_takes_the_last_resort_away(tmp_path: Path) -> None:
     async def scene() -> None:
-        slow_to_come = f"[ $LAMEDUCK_REVISION = 1 ] || sleep 5; exec {' '.join(server('unready'))}"
+        never_to_come = f"[ $LAMEDUCK_REVISION = 1 ] || exec sleep 60; exec {' '.join(server('unready'))}"
         async with running(
-            tmp_path, "bash", "-c", slow_to_come, ready_path="/ready", max_surge=0, max_unavailable=1, grace=5 * SECOND
+            tmp_path, "bash", "-c", never_to_come, ready_path="/ready", max_surge=0, max_unavailable=1
         ) as watched:
             rollout = asyncio.create_task(watched.cluster.disrupt(1))
             await watched.until(M.STOP_SIGNAL)
@@ -245,7 +275,7 @@ def test_readiness_goes_on_while_terminating_and_a_503_there_takes_the_last_reso
                 rejected = watched.cluster.dialer().dial().socket is None
                 await asyncio.sleep(0.02)
             assert next(p for p in watched.cluster.pods() if p.name == name).stage == "stopping"
-            await rollout
+            rollout.cancel()
 
     play(scene)
 
@@ -280,7 +310,7 @@ async def ask_anyway(watched: object) -> bytes:
 def test_the_journal_of_lameduck_pod_run_tells_when_the_server_was_told(tmp_path: Path, mode: str) -> None:
     run = (sys.executable, "-m", "lameduck_pod", "run", "--delay", "500ms", "--")
     pod, _ = rolled(tmp_path, *run, *server("drains"), mode=mode)
-    assert 490 < after(pod, M.STOP_SIGNAL, M.FORWARDED) < 800
+    assert 490 < after(pod, M.STOP_SIGNAL, M.FORWARDED) < 500 + LATE
     assert after(pod, M.FORWARDED, M.EXITED) > 0 and pod.exit_code == 0
     told = pod.marks[M.FORWARDED]
     assert (told.source, told.detail["signal"], told.detail["waited_ns"] > 0) == ("journal", "SIGTERM", True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from lameduck.core.instants import SECOND
 from lameduck.core.plan import Disruption, DisruptionPlan, Plan, RequestShape, SocketPlan, TrafficPlan
-from lameduck.core.proof import Proof
+from lameduck.core.proof import Proof, Verdict
 from lameduck.load.foreign import Import
 from lameduck.local.cluster import LocalCluster
 from lameduck.local.spec import LocalSpec, Timings
@@ -52,6 +52,8 @@ def proved(
     return proof
 
 
+NOISE = {"the plan was sent", "the engine was on time"}
+"""Gates that a busy machine may fell."""
 BACKLOG = {("LD912", "LD912")}
 """A server that closes its listener at once now and then resets a connection it had not accepted: rare, and true."""
 SLOW = (RequestShape(path="/200"),)
@@ -66,6 +68,16 @@ def zoo(behaviour: str, *more: str) -> tuple[str, ...]:
 def script(name: str, behaviour: str) -> tuple[str, ...]:
     """The server behind a start script."""
     return ("bash", str(SERVERS / f"{name}.sh"), *zoo(behaviour))
+
+
+def fallen(proof: Proof) -> set[str]:
+    """The gates that did not hold."""
+    return {gate.name for gate in proof.gates if not gate.held}
+
+
+def clean(proof: Proof) -> bool:
+    """Whether nothing was lost, and it is PROVEN unless this machine was too busy: as a gate says, and only then."""
+    return not proof.failed and fallen(proof) <= NOISE and (proof.verdict is Verdict.PROVEN) == (not fallen(proof))
 
 
 def causes(proof: Proof) -> set[tuple[str, str]]:

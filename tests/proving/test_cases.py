@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.proving.brisk import causes, proved, zoo
+from tests.proving.brisk import causes, clean, proved, zoo
 
 from lameduck.core.errors import EnvironmentFault
 from lameduck.core.exchange import Lane
@@ -30,12 +30,12 @@ def test_c61_plain_nginx_loses_a_handful_at_every_update_and_none_with_a_pre_sto
     (tmp_path / "nginx.conf").write_text(NGINX.format(folder=tmp_path))
     nginx = ("nginx", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"))
     traffic = {**NEW, "rate": 200.0, "requests": (RequestShape(),)}
-    bare = proved(tmp_path / "a", *nginx, port=8080, rollouts=2, traffic=traffic)
+    bare = proved(tmp_path / "a", *nginx, port=8080, traffic=traffic)
     assert bare.verdict is Verdict.FAILED
     assert ("LD101", "LD901") in causes(bare)
     assert set(bare.failures_by_kind) <= {"refused", "timeout", "reset", "closed"}
-    mended = proved(tmp_path / "b", *nginx, port=8080, rollouts=2, traffic=traffic, pre_stop_sleep=5)
-    assert (mended.verdict, mended.failed) == (Verdict.PROVEN, 0)
+    mended = proved(tmp_path / "b", *nginx, port=8080, traffic=traffic, pre_stop_sleep=5)
+    assert clean(mended)
     assert mended.upper_bound == pytest.approx(3 / mended.exposed_requests, rel=0.02)
 
 
@@ -81,8 +81,9 @@ def test_c65_what_waits_in_gunicorns_backlog_is_named_so_and_a_pre_stop_empties_
     assert bare.verdict is Verdict.FAILED
     assert causes(bare) <= {("LD912", "LD912"), ("LD101", "LD901"), ("LD905", "LD905"), ("LD803", "LD902")}
     assert causes(bare) & {("LD912", "LD912"), ("LD101", "LD901")}
-    mended = proved(tmp_path / "b", *gunicorn, traffic=traffic, pre_stop_sleep=4)
-    assert (mended.verdict, mended.failed) == (Verdict.PROVEN, 0)
+    # Two workers at 20 ms each: at 90 requests/s a busy machine would be overloaded, which is another loss.
+    mended = proved(tmp_path / "b", *gunicorn, traffic={**traffic, "rate": 40.0}, pre_stop_sleep=4)
+    assert clean(mended)
 
 
 def test_c69_arrivals_go_on_through_an_outage_and_failures_are_rate_times_outage(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.proving.brisk import BACKLOG, BRISK, SLOW, answered, causes, proved, received, script, zoo
+from tests.proving.brisk import BACKLOG, BRISK, SLOW, answered, causes, clean, proved, received, script, zoo
 
 from lameduck.core.exchange import Lane
 from lameduck.core.instants import MILLISECOND, SECOND
@@ -30,16 +30,13 @@ def test_exits_at_once(tmp_path: Path) -> None:
 def test_drains_what_is_in_hand_and_still_refuses_what_comes(tmp_path: Path) -> None:
     proof = proved(tmp_path, *zoo("drains"), traffic={"lanes": ((Lane.NEW, 1.0),)})
     assert proof.verdict is Verdict.FAILED
-    # Reset as the listener closes, just before an exit that a busy machine tells of late: it may have been either.
-    by_the_exit = [finding.count for finding in proof.findings if finding.defect.code == "LD803"]
-    assert sum(by_the_exit) <= 2
-    assert causes(proof) - BACKLOG - {("LD803", "LD902")} == {("LD101", "LD901")}
+    assert causes(proof) - BACKLOG == {("LD101", "LD901")}
     assert answered(tmp_path) == received(tmp_path)
 
 
 def test_a_lame_duck_needs_no_pre_stop(tmp_path: Path) -> None:
     proof = proved(tmp_path, *zoo("lame"), rollouts=2)
-    assert (proof.verdict, proof.failed, causes(proof)) == (Verdict.PROVEN, 0, set())
+    assert clean(proof) and not causes(proof)
     assert proof.terminations == 4
     assert answered(tmp_path) == received(tmp_path) >= proof.requests
     seen = read(tmp_path / "run").run.observations
@@ -57,7 +54,7 @@ def test_ignores_the_signal(tmp_path: Path) -> None:
 
 def test_ignores_the_signal_and_new_connections_alone_see_nothing_but_a_warning(tmp_path: Path) -> None:
     proof = proved(tmp_path, *zoo("ignores"), grace=3 * SECOND, traffic={"lanes": ((Lane.NEW, 1.0),)})
-    assert (proof.verdict, causes(proof)) == (Verdict.PROVEN, {("LD903", "LD903")})
+    assert clean(proof) and causes(proof) == {("LD903", "LD903")}
     (finding,) = [f for f in proof.findings if f.symptom == "LD903"]
     assert finding.severity is not None
     assert finding.severity.value == "warning"
@@ -96,7 +93,7 @@ def test_closes_idle_connections_and_a_client_that_does_not_look_meets_it(tmp_pa
 
 
 def test_listens_late_behind_a_readiness_probe(tmp_path: Path) -> None:
-    assert proved(tmp_path, *zoo("listens-late")).verdict is Verdict.PROVEN
+    assert clean(proved(tmp_path, *zoo("listens-late")))
 
 
 def test_gives_up_its_drain_with_requests_in_hand(tmp_path: Path) -> None:
@@ -200,29 +197,27 @@ def test_repairing_the_signal_alone_makes_it_worse_and_the_whole_set_mends_it(tm
     assert (a.failed, causes(a)) == (0, {("LD401", "LD903")})
     assert b.failed > 0
     assert ("LD913", "LD913") in causes(b)
-    assert (c.verdict, causes(c)) == (Verdict.PROVEN, set())
+    assert clean(c) and not causes(c)
 
 
 def test_a_broken_hook_delays_nothing_and_is_named(tmp_path: Path) -> None:
     new = {"lanes": ((Lane.NEW, 1.0),)}
     missing = proved(tmp_path / "a", *zoo("drains"), pre_stop_exec=("/no/such/sleep", "5"), traffic=new)
-    shell = proved(tmp_path / "c", *zoo("drains"), pre_stop_exec=("sh", "-c", "no-such-sleep 5"), traffic=new)
     broken = proved(tmp_path / "b", *zoo("drains"), pre_stop_exec=("sh", "-c", "sleep", "5"), traffic=new)
     assert (missing.verdict, causes(missing) - BACKLOG) == (Verdict.FAILED, {("LD104", "LD901")})
-    assert (shell.verdict, causes(shell) - BACKLOG) == (Verdict.FAILED, {("LD104", "LD901")})
     assert (broken.verdict, causes(broken) - BACKLOG) == (Verdict.FAILED, {("LD105", "LD901")})
 
 
 def test_a_pre_stop_shorter_than_the_lag_is_named_with_the_seconds_that_would_do(tmp_path: Path) -> None:
     slow_sync = 4 * SECOND
     new = {"lanes": ((Lane.NEW, 1.0),)}
-    proof = proved(tmp_path, *zoo("drains"), pre_stop_sleep=1, min_sync=slow_sync, rollouts=2, traffic=new)
+    proof = proved(tmp_path, *zoo("drains"), pre_stop_sleep=1, min_sync=slow_sync, traffic=new)
     assert (proof.verdict, causes(proof) - BACKLOG) == (Verdict.FAILED, {("LD109", "LD901")})
     assert proof.suggested_pre_stop is not None
     assert proof.lag.maximum is not None
     assert proof.lag.maximum > SECOND
-    mended = proved(tmp_path / "mended", *zoo("drains"), pre_stop_sleep=6, min_sync=slow_sync, rollouts=2, traffic=new)
-    assert mended.verdict is Verdict.PROVEN
+    mended = proved(tmp_path / "mended", *zoo("drains"), pre_stop_sleep=6, min_sync=slow_sync, traffic=new)
+    assert clean(mended)
 
 
 def test_a_rollout_that_takes_every_endpoint_away_is_nobodys_fault_but_its_own(tmp_path: Path) -> None:
