@@ -89,6 +89,13 @@ def test_runs_that_differ_are_marked_as_a_race_but_a_close_header_alone_is_none(
     assert judged["silent, and half a request head"].settled
 
 
+def test_where_no_connection_is_kept_nobody_is_told_to_look_or_to_leave() -> None:
+    """busybox httpd: every answer ends its connection, said or not."""
+    judged = card(replace(but(REFUSING, IN_FLIGHT="+", NEW="+xxxx"), keep_alive=False))
+    assert lines(judged)[Question.IN_FLIGHT] is Mark.GOOD
+    assert judged.safe_set[0] == "preStop ≥ 3 s, or the lame-duck layer"
+
+
 def test_what_was_not_asked_is_never_good() -> None:
     blind = replace(PERFECT, runs={}, bare=(), busy=(), idle=None, pid_1=None, lost=None)
     assert set(lines(card(blind)).values()) == {Mark.UNKNOWN}

@@ -125,9 +125,8 @@ def safe_set_of(seen: Observed) -> list[str]:
     elif breaks_reuse(seen):
         needed.append(f"{words.short}, and without it preStop ≥ 3 s: pooled clients lose one request each then")
     elif refuses(seen) or loses(seen):
-        needed.append(
-            f"preStop ≥ 3 s, or {words.short}; with preStop alone, clients that do not {words.care} may lose one"
-        )
+        care = f"; with preStop alone, clients that do not {words.care} may lose one" if seen.keep_alive else ""
+        needed.append(f"preStop ≥ 3 s, or {words.short}{care}")
     elif silent(seen):
         needed.append(f"{words.goodbye} after the signal, as {words.short} says it")
     worst = slowest(ends_of(seen)) if seen.bare else None

@@ -107,6 +107,8 @@ def _in_flight(seen: Observed) -> Line:
     goodbye = WORDS[seen.protocol].goodbye
     if Letter.LAST in letters or seen.busy_goaways:
         return line_of(seen, Question.IN_FLIGHT, Mark.GOOD, f"finished, with {goodbye}")
+    if not seen.keep_alive:
+        return line_of(seen, Question.IN_FLIGHT, Mark.GOOD, "finished")
     return line_of(
         seen,
         Question.IN_FLIGHT,

@@ -213,7 +213,8 @@ class Server:
 
     def _did_not_start(self, letter: Letter) -> str:
         self.output.seek(0)
-        said = self.output.read()[-400:].decode(errors="replace").strip().splitlines()
+        said = self.output.read()[-400:].decode(errors="replace").splitlines()
+        said = [line.strip() for line in said if any(map(str.isalnum, line))]
         tail = f" Its last words: {said[-1]}" if said else ""
         if self.ended.is_set():
             return f"the server ended with {self.process.returncode} before it served port {self.port}.{tail}"
