@@ -31,6 +31,11 @@ KNOCKS = 8
 """Somebody who takes the handler back more often than this means it."""
 
 
+WAKE = b"\0"
+"""What stands for the held signal on a loop's descriptor: uvloop lets Python's handlers run only when something comes
+there, and it and asyncio skip this byte."""
+
+
 def real(module: str, name: str) -> Any:
     """A function as it was before gevent patched it: waiting happens in real threads."""
     monkey = sys.modules.get("gevent.monkey")
@@ -132,10 +137,9 @@ class Hold:
         while True:
             numbers = os.read(self.ours, 4096)
             if not self.passing:
-                numbers = numbers.replace(bytes([self.number]), b"")
+                numbers = numbers.replace(bytes([self.number]), WAKE)
             with contextlib.suppress(OSError):  # full, or its loop is closed
-                if numbers:
-                    os.write(self.theirs, numbers)
+                os.write(self.theirs, numbers)
 
     def knock(self) -> None:
         """Have `check` done in the main thread, from any thread."""
