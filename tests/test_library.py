@@ -54,7 +54,10 @@ def test_the_documented_pytest_example_passes(tmp_path: Path) -> None:
     (tmp_path / "test_rollout.py").write_text(example)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     environment = {"PATH": "/usr/bin:/bin", "XDG_STATE_HOME": str(tmp_path)}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    for _ in range(3):
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+        if "but that proves nothing yet" not in done.stdout:  # else the machine was busy, and nothing was measured
+            break
     assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 

@@ -25,6 +25,7 @@ from lameduck import __version__
 from lameduck.core.errors import LameduckError
 from lameduck.core.instants import SECOND
 from lameduck.core.run import ClusterFacts
+from lameduck.core.timeline import Observation
 from lameduck.kube import wire
 from lameduck.kube.listeners import Listeners
 from lameduck.load.dialer import TcpDialer
@@ -61,6 +62,8 @@ class Agent:
         self._writer: RunWriter | None = None
         self._load: asyncio.Task[None] | None = None
         self._knocking: dict[int, Listeners] = {}
+        self._early: list[Observation] = []
+        """What its knocking found out before it was started."""
         self._result: dict[str, Any] | None = None
         self._error = ""
         self._over = asyncio.Event()
@@ -121,6 +124,8 @@ class Agent:
             "about": {"lameduck": __version__},
         }
         self._writer = RunWriter(self.file, self._engine.recording, notes)
+        for seen in self._early:
+            self._writer.observe(seen)
         self._load = asyncio.create_task(self._send(int(order["started"])))
         return 200, {"lameduck": __version__}
 
@@ -157,8 +162,10 @@ class Agent:
 
     # what it does
 
-    def _observe(self, seen: Any) -> None:
-        if self._writer is not None:
+    def _observe(self, seen: Observation) -> None:
+        if self._writer is None:
+            self._early.append(seen)
+        else:
             self._writer.observe(seen)
 
     async def _send(self, started: int) -> None:

@@ -26,6 +26,7 @@ from lameduck.kube.agents import Agents, AgentsWish, manifest
 from lameduck.kube.api import ApiError, Json, Unreachable
 from lameduck.kube.inside import AgentKnocker, Aim, InsideLoad
 from lameduck.kube.restoring import Ledger
+from lameduck.runfile import plan_as_json, read
 
 SKEW = 5 * SECOND
 
@@ -290,6 +291,33 @@ def test_an_agent_knocks_where_its_driver_says_and_its_marks_come_on_the_drivers
     opened, closed = marks[Milestone.LISTENING, "new"], marks[Milestone.LISTENER_CLOSED, "old"]
     assert before < opened.at < closed.at < time.monotonic_ns()
     assert {each.source for each in seen} == {"agent"}
+
+
+def test_what_an_agent_finds_out_before_it_is_started_is_in_its_record(tmp_path: Path) -> None:
+    """Its driver's eyes are open before the load begins, and the order to knock may come first."""
+
+    async def main() -> list[Observation]:
+        process = Process(tmp_path, "token", time.monotonic_ns)
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        await process._knock({"port": port, "open": True, "pod": "new", "ip": "127.0.0.1"})
+        await asyncio.gather(*process._knocking[port]._tasks.values())
+        server.close()
+        plan = TrafficPlan(rate=50)
+        order = {**wire.pack(plan, plan_as_json(wire.bare(plan)), {}), "part": [0, 1]}
+        await process._start(
+            order | {"address": "127.0.0.1", "port": port, "host": "x", "started": time.monotonic_ns()}
+        )
+        assert process._engine is not None
+        assert process._load is not None
+        async with asyncio.timeout(30):
+            while not process._engine.counts()[0]:
+                await asyncio.sleep(0.02)
+            process._engine.stop()
+            await process._load
+        return list(read(process.file).run.observations)
+
+    assert [(seen.what, seen.subject) for seen in asyncio.run(main())] == [(Milestone.LISTENING, "new")]
 
 
 def test_an_agent_without_the_runs_token_says_nothing_and_one_that_hears_nothing_stops(

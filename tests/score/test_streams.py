@@ -29,7 +29,7 @@ FAST, SLOW = Request("/fast"), Request("/slow")
 
 
 def subject(*words: str, protocol: Protocol = Protocol.HTTP_2, fast: Request = FAST, slow: Request = SLOW) -> Subject:
-    return Subject(words, fast, slow, signal.SIGTERM, 15, protocol)
+    return Subject(words, fast, slow, signal.SIGTERM, 60, protocol)
 
 
 def known(behaviour: str, protocol: Protocol = Protocol.HTTP_2) -> Subject:
@@ -84,13 +84,14 @@ def test_refused_streams_are_told_from_lost_ones() -> None:
 
 def test_in_tls_by_alpn(tmp_path: Path) -> None:
     pem = tmp_path / "both.pem"
-    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", pem, "-out", tmp_path / "c.pem"]
+    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    words += ["-keyout", pem, "-out", tmp_path / "c.pem"]
     if not shutil.which("openssl"):
         pytest.skip("no openssl here to make a certificate")
     subprocess.run([*words, "-days", "1", "-subj", "/CN=localhost"], check=True, capture_output=True)
     pem.write_text(pem.read_text() + (tmp_path / "c.pem").read_text())
     of = subject(sys.executable, SERVERS, "two steps", "{port}", str(pem))
-    of = Subject(of.command, FAST, SLOW, signal.SIGTERM, 15, Protocol.HTTP_2, tls=True)
+    of = Subject(of.command, FAST, SLOW, signal.SIGTERM, 60, Protocol.HTTP_2, tls=True)
     notes = asked(of, questions.queue, streams.shared)
     assert notes.runs == {Question.QUEUE: ["+++++"], Question.IDLE_BUSY: ["+++++"]}
 
