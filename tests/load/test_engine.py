@@ -53,6 +53,21 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+def test_a_stop_that_comes_before_it_has_begun_is_not_lost() -> None:
+    async def main() -> Engine:
+        async with Server(well_behaved) as server:
+            engine = Engine(TrafficPlan(rate=200), dialer(server.port), host="test")
+            sending = asyncio.create_task(engine.run(bounded=False))
+            engine.stop()
+            async with asyncio.timeout(30):
+                await sending
+            return engine
+
+    engine = asyncio.run(main())
+    assert len(engine.recording) == 0
+    assert engine.watch.ended == engine.watch.started
+
+
 def test_both_lanes_get_their_share_each_with_its_own_connections() -> None:
     server = Server(well_behaved)
     engine = run(TrafficPlan(rate=200, duration=2 * SECOND), server)

@@ -85,7 +85,7 @@ class Engine:
         self._next: Arrival = next(self._arrivals)
         self._end: int | None = None
         self._in_flight: dict[int, Connection] = {}
-        self._sending = False
+        self._sending = self._stopped = False
         self._tuned = 0
         share = sum(share for lane, share in plan.lanes if lane is Lane.REUSE) / sum(share for _, share in plan.lanes)
         self._reuse_rate = plan.rate * share / part[1]
@@ -100,6 +100,9 @@ class Engine:
         The arrivals count from `started` (an instant; default: now). What is in flight ends within the plan's
         time-outs. Everything is closed at the end, also when cancelled.
         """
+        if self._stopped:
+            self.watch.started = self.watch.ended = self._clock()
+            return
         loop = asyncio.get_running_loop()
         self._floor = Floor(
             loop=loop,
@@ -132,7 +135,8 @@ class Engine:
                 gc.enable()
 
     def stop(self) -> None:
-        """No request becomes due any more; safe to call at any time."""
+        """No request becomes due any more; safe to call at any time, also before `run` has begun."""
+        self._stopped = True
         if self._sending:
             self._sending = False
             self.watch.ended = self._clock()
