@@ -3,13 +3,18 @@ package lameduck;
 import com.networknt.server.HandlerProvider;
 import io.undertow.server.HttpHandler;
 import io.undertow.server.HttpServerExchange;
+import io.undertow.server.ServerConnection;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.xnio.IoUtils;
 import sun.misc.Signal;
 
 /** Any path at once, /slow after a second; with the property lameduck it is a lame duck (docs/other-languages.md). */
 public final class Prediction implements HandlerProvider {
   private volatile boolean lame;
   private final AtomicInteger inHand = new AtomicInteger();
+  private final Set<ServerConnection> open = ConcurrentHashMap.newKeySet();
 
   @Override
   public HttpHandler getHandler() {
@@ -18,6 +23,8 @@ public final class Prediction implements HandlerProvider {
     Signal.handle(new Signal("TERM"), signal -> new Thread(this::leave).start());
     return exchange -> {
       inHand.incrementAndGet();
+      ServerConnection connection = exchange.getConnection();
+      if (open.add(connection)) connection.addCloseListener(open::remove);
       exchange.addExchangeCompleteListener((done, next) -> {
         inHand.decrementAndGet();
         next.proceed();
@@ -36,6 +43,7 @@ public final class Prediction implements HandlerProvider {
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }
+    open.forEach(IoUtils::safeClose);
     System.exit(0);
   }
 
