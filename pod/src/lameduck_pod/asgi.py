@@ -67,7 +67,7 @@ class LameDuck(Around[App]):
             if stream is not None:
                 return stream.say(message)
             if message["type"] == "http.response.start":
-                if layer.lame:
+                if layer.last_answer():
                     _last(message, scope)
                 if _is_event_stream(message):
                     stream = _EventStream(layer, send)

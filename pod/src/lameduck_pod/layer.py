@@ -74,6 +74,15 @@ class Layer:
             self._next_look = now + EVERY
             self._look(now)
 
+    def last_answer(self) -> bool:
+        """Whether the answer that starts now is its connection's last; looks anew where others hold the signal."""
+        if not self.lame and self._untold:
+            now = time.monotonic_ns()
+            if now >= self._next_look:
+                self._next_look = now + EVERY
+                self._look(now)
+        return self.lame
+
     def leave(self, counts: bool = True) -> None:
         """It has been answered. `counts`: it was a client's and not a probe's."""
         with self._counting:

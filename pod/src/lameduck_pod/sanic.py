@@ -30,7 +30,7 @@ def install(app: Sanic[Any, Any], layer: Layer | None = None, **said: Any) -> La
         return None
 
     async def go(request: Request, _response: BaseHTTPResponse) -> None:
-        if lame.lame and request.stream is not None:
+        if lame.last_answer() and request.stream is not None:
             request.stream.keep_alive = False
         if getattr(request.ctx, "lameduck", False):
             request.ctx.lameduck = False

@@ -35,7 +35,7 @@ class LameDuck(Around[App]):
             layer.multiplexed = True
 
         def start(answer_status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
-            if layer.lame:
+            if layer.last_answer():
                 headers = _last(layer, environ, start_response, headers)
             return start_response(answer_status, headers, *exc_info)
 

@@ -172,6 +172,24 @@ def test_a_wsgi_request_is_in_hand_until_its_body_is_closed() -> None:
     assert (duck.layer.in_flight, closed) == (0, [True])
 
 
+def test_an_answer_that_starts_after_the_pod_began_to_drain_says_close_where_others_hold_the_signal(
+    monkeypatch,
+) -> None:
+    said: list[Any] = []
+
+    def slow(env: Any, start_response: Any) -> list[bytes]:
+        layer._reader.until = time.monotonic_ns() + 10**10
+        monkeypatch.setattr(layer._reader, "look", lambda _in_flight: True)
+        layer._next_look = 0
+        return plain(env, start_response)
+
+    duck = wsgi.LameDuck(slow)
+    layer = duck.layer
+    layer._untold = "its workers are told otherwise"
+    duck(environ(), lambda *words: said.append(words))
+    assert ("Connection", "close") in said[0][1]
+
+
 def test_an_app_that_raises_is_in_hand_no_longer() -> None:
     duck = wsgi.LameDuck(lambda _e, _s: 1 / 0)  # type: ignore[arg-type,return-value]
     with pytest.raises(ZeroDivisionError):
