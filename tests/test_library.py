@@ -71,7 +71,7 @@ def test_a_manifest_is_proven_within_an_event_loop_with_a_command_of_ones_own(tm
             tmp_path / "shop.yaml",
             command=zoo("drains"),
             rollouts=0,
-            qps=50,
+            qps=110,
             path="/20",
             duration=1,
             run_dir=tmp_path / "run",

@@ -210,10 +210,10 @@ def test_after_a_short_command_its_helper_is_told_and_waited_for(pods, script) -
 
 def test_a_server_left_behind_gets_the_stop_signal_that_it_understands(pods, script) -> None:
     code = (
-        "import os, signal, sys; say = lambda word: (os.write(1, word), os._exit(0))\n"
+        "import os, signal, sys, time; say = lambda word: (os.write(1, word), os._exit(0))\n"
         "signal.signal(signal.SIGTERM, lambda *_: say(b'cut\\n'))\n"
         "signal.signal(signal.SIGQUIT, lambda *_: say(b'drained\\n'))\n"
-        "open(sys.argv[1], 'w').close()\nwhile True: signal.pause()"
+        "open(sys.argv[1], 'w').close()\nwhile True: time.sleep(0.05)"
     )
     main = script('mkfifo $1\n$2 -c "$3" $1 &\nsleep 60 &\nread x < $1\nexit 9\n')
     pod = pods("run", "--stop-signal", "QUIT", "--", main, main + ".fifo", sys.executable, code)

@@ -161,13 +161,13 @@ def again(run: Run, seed: int) -> Run:
     return replace(run, recording=recording)
 
 
-def test_of_two_hundred_pairs_of_the_same_thing_few_are_called_worse() -> None:
+def test_of_a_hundred_pairs_of_the_same_thing_few_are_called_worse() -> None:
     base = proven(1_000)
-    runs = [(run, examine(run)) for run in (again(base, seed) for seed in range(201))]
+    runs = [(run, examine(run)) for run in (again(base, seed) for seed in range(101))]
     told = [compare(one, other) for one, other in pairwise(runs)]
     wrong = [each.sentence for each in told if each.worse]
     assert any(each.rows[2].first != each.rows[2].second for each in told)
-    assert len(wrong) <= 20, wrong
+    assert len(wrong) <= 10, wrong
 
 
 def test_what_is_twice_as_bad_is_called_worse() -> None:
