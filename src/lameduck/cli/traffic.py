@@ -36,7 +36,7 @@ def add_traffic_options(parser: argparse.ArgumentParser, *, path: bool = True) -
         "--connections",
         type=values.count,
         metavar="N",
-        help="so many kept-alive connections, none idle for long",
+        help="so many kept-alive connections, none idle for long; more where all are busy",
     )
     add("--look", action=argparse.BooleanOptionalAction, help="look at a kept-alive connection before reuse (default)")
     add(
