@@ -317,8 +317,19 @@ def test_readiness_is_probed_while_terminating_and_failing_it_gives_up_the_last_
     assert 2 * SECOND < published[1][0] <= 3 * SECOND + 10 * MS, "three failures in a row, a second apart"
 
 
+@pytest.mark.parametrize(
+    ("phase", "gone"), [(0, 1_008 + 30), (100, 100 + 1_008 + 30), (209, 209 + 30), (900, 900 + 30)]
+)
+def test_the_object_of_a_pod_that_has_ended_goes_at_a_relist(phase: int, gone: int) -> None:
+    """Measured: 240 to 1,359 ms after the exit, in chains of pods that the relists pace mostly 960."""
+    relist = (10_000 + 9 + phase) * MS
+    _, after = terminated(PodSpec(), Delays(relist=relist))
+    exited = after(M.EXITED)
+    assert exited == 9 and after(M.GONE) == exited + gone
+
+
 def test_no_probe_is_asked_after_the_exit() -> None:
-    node, _ = terminated(PodSpec(), drain=0)
+    node, _ = terminated(PodSpec(), Delays(exit_to_ended=2 * SECOND), drain=0)
     assert max(node.at(Ask)) < node.at(M.EXITED)[0]
 
 
