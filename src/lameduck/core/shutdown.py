@@ -6,7 +6,7 @@ shows as runs that differ. Nothing here judges: `lameduck.defects.scoring` does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -128,11 +128,6 @@ class Lost:
     """Whether answers after the signal said ``Connection: close``; over HTTP/2, whether a GOAWAY came."""
 
 
-def settled(runs: Iterable[str]) -> bool:
-    """Whether they all went the same way; with ``Connection: close`` or without is the same."""
-    return len({run.replace(Letter.LAST, Letter.ANSWERED) for run in runs}) <= 1
-
-
 @dataclass(frozen=True, slots=True)
 class Observed:
     """Everything that was seen of one server."""
@@ -164,5 +159,5 @@ class Observed:
         return "".join(self.runs.get(question, ()))
 
     def settled(self, question: Question) -> bool:
-        """Whether every run of it went the same way."""
-        return settled(self.runs.get(question, ()))
+        """Whether every run went the same way; with ``Connection: close`` or without is the same."""
+        return len({run.replace(Letter.LAST, Letter.ANSWERED) for run in self.runs.get(question, ())}) <= 1
