@@ -80,11 +80,11 @@ def subjects(backend: int = 0) -> dict[str, Subject]:
     found["hypercorn, 1 worker + layer + run"] = Subject(below, env={**servers.environment(layer=True), **quiet})
     http = ("--http11-socket", "127.0.0.1:{port}", "--master", "--processes", "2", "--threads", "16", "--need-app")
     uwsgi = (str(servers.BIN / "uwsgi"), *http, "--module", "wsgi_app:app", "--disable-logging")
-    found["uwsgi, SIGTERM reloads"] = Subject(uwsgi, env=servers.environment(layer=False))
+    found["uwsgi"] = Subject(uwsgi, env=servers.environment(layer=False))
     uwsgi += ("--hook-master-start", "unix_signal:15 gracefully_kill_them_all")
-    found["uwsgi, SIGTERM drains"] = Subject(uwsgi, env=servers.environment(layer=False))
+    found["uwsgi, drains on SIGTERM"] = Subject(uwsgi, env=servers.environment(layer=False))
     below = (*POD, "--delay", "3", "--", *uwsgi)
-    found["uwsgi, SIGTERM drains + layer + run"] = Subject(below, env={**servers.environment(layer=True), **quiet})
+    found["uwsgi, drains on SIGTERM + layer + run"] = Subject(below, env={**servers.environment(layer=True), **quiet})
     return found | node() | go() | java() | models() | start_scripts() | proxies(backend) | streams(backend)
 
 
