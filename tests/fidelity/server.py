@@ -71,7 +71,8 @@ class App:
         poll.register(told, select.POLLIN)
         listener.setblocking(False)
         while True:
-            ready = {descriptor for descriptor, _ in poll.poll()}
+            # Not for ever: a signal that comes just before it would wait for the next connection.
+            ready = {descriptor for descriptor, _ in poll.poll(50)}
             try:
                 while listener.fileno() in ready:
                     connection, _ = listener.accept()

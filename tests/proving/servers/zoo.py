@@ -94,7 +94,7 @@ def accept(listener):
     poll.register(listener, select.POLLIN)
     listener.setblocking(False)
     while True:
-        poll.poll()
+        poll.poll(50)  # and not for ever: a signal that comes just before it would wait for the next connection
         try:
             with lock:
                 connection, _ = listener.accept()

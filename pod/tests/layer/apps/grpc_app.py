@@ -1,4 +1,4 @@
-"""Unary /p/fast at once, /p/slow after a second; LAYER=off: its own `stop(10)`.
+"""Unary /p/fast at once, /p/slow after a second (`held`); LAYER=off: its own `stop(10)`.
 
 GRPC_AGE_MS is how old a connection gets, or `layer`: as the layer's `options` say.
 
@@ -9,10 +9,10 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from concurrent import futures
 
 import grpc
+import held
 
 from lameduck_pod import grpc as layered
 
@@ -27,7 +27,7 @@ def options(layer):
 
 def sync(port):
     def slow(request, context):
-        time.sleep(1)
+        held.block()
         return request
 
     layer = None if os.environ.get("LAYER") == "off" else layered.lame_duck()
@@ -50,7 +50,7 @@ async def aio(port):
         return request
 
     async def slow(request, context):
-        await asyncio.sleep(1)
+        await held.wait()
         return request
 
     layer = layered.lame_duck()

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import grpc
 
@@ -26,24 +27,25 @@ def code(call):
 
 
 def health(on):
-    return on.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=5).hex()
+    return on.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=30).hex()
 
 
 warm = channel()
 fast = warm.unary_unary("/p/fast")
-said = {"before": code(lambda: fast(b"x", timeout=5, wait_for_ready=True)), "health": [health(warm)]}
+said = {"before": code(lambda: fast(b"x", timeout=30, wait_for_ready=True)), "health": [health(warm)]}
 watch = warm.unary_stream("/grpc.health.v1.Health/Watch")
-watches = [watch(b"", timeout=30) for _ in range(WATCHERS)]
+watches = [watch(b"", timeout=60) for _ in range(WATCHERS)]
 said["watched"] = [[next(one).hex()] for one in watches]
-slow = warm.unary_unary("/p/slow").future(b"x", timeout=5)
+slow = warm.unary_unary("/p/slow").future(b"x", timeout=30)
 time.sleep(0.3)
 os.kill(pid, signal.SIGTERM)
 for one, heard in zip(watches, said["watched"], strict=True):
     heard.append(next(one).hex())
 said["health"].append(health(warm))
-said["warm"] = [code(lambda: fast(b"x", timeout=5)) for _ in range(5)]
+said["warm"] = [code(lambda: fast(b"x", timeout=30)) for _ in range(5)]
 with channel() as new:
-    said["new"] = code(lambda: new.unary_unary("/p/fast")(b"x", timeout=5))
+    said["new"] = code(lambda: new.unary_unary("/p/fast")(b"x", timeout=30))
+Path(os.environ["HELD"]).unlink()
 said["slow"] = code(slow.result)
 said["ended"] = [code(lambda one=one: list(one)) for one in watches]
 warm.close()
