@@ -127,8 +127,9 @@ def settled(replicas: int) -> None:
 
 
 def forget(address: str) -> None:
-    """Connections that were never answered stay in the connection table for 120 s, tied to the dead pod: the next one
-    from the same port would be lost once more, in a measurement that has nothing to do with it."""
+    """Connections that were never answered stay in the connection table for 120 s, as they were sent: to a pod that is
+    dead since, or, by `until_routed`, to no pod at all. The next one from the same port would go there too and be lost
+    ("No route to host" after 3 s), in a measurement that has nothing to do with it."""
     subprocess.run(["conntrack", "-D", "-p", "tcp", "-d", address], capture_output=True, check=False)
 
 
@@ -163,8 +164,8 @@ def measure(
     kubectl("apply", "-f", "-", about=about)
     settled(replicas)
     address = kubectl("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}")
-    forget(address)
     until_routed(address)
+    forget(address)
     folder = RUNS / f"{name}-{time.strftime('%H%M%S')}"
     found = grpc_rollouts(address, replicas, folder) if name in GRPC else proof(folder)
     return {"date": str(datetime.datetime.now(datetime.UTC).date()), **found}
