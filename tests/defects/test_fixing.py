@@ -227,3 +227,37 @@ def test_a_shell_that_keeps_the_signal_below_an_init_is_not_called_pid_1() -> No
     files["Dockerfile"] = files["Dockerfile"].replace('"--stop-signal", "QUIT", ', "")
     codes = {one.defect.code for one in found_in(files)}
     assert not codes & {"LD401", "LD402"}, "bash dies of SIGTERM, and run tells nginx"
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "script", "mended"),
+    [
+        (  # exec alone would hand nginx the signal on which it cuts
+            'FROM alpine:3.20\nCOPY start.sh /start.sh\nCMD ["/start.sh"]\n',
+            "#!/bin/sh\nnginx -g 'daemon off;'\n",
+            {"LD401", "LD505"},
+        ),
+        (  # the handler of a dash that takes it now is followed by a single wait
+            'FROM python:3.12-slim\nCOPY start.sh /start.sh\nCMD ["/start.sh"]\n',
+            "#!/bin/sh\ntrap 'kill -TERM $p' SIGTERM\ngunicorn app:app &\np=$!\nwait $p\n",
+            {"LD405", "LD404"},
+        ),
+        (
+            'FROM debian:12-slim\nCOPY start.sh /start.sh\nCMD ["/start.sh"]\n',
+            "#!/bin/bash\ntrap 'kill -TERM $p' TERM\nnginx -g 'daemon off;' &\np=$!\nwait $p\n",
+            {"LD413", "LD404"},
+        ),
+    ],
+)
+def test_what_a_fix_lays_bare_is_mended_with_it(dockerfile: str, script: str, mended: set[str]) -> None:
+    files = {"Dockerfile": dockerfile, "start.sh": script}
+    result = mend(files)
+    assert {one.defect.code for one in result.applied} == mended
+    assert not result.refused and not found_in(after(files, result))
+
+
+@pytest.mark.parametrize(("base", "comes"), [("php:8.3-fpm", "QUIT"), ("debian:12", "TERM INT")])
+def test_the_wait_loop_is_for_the_signal_that_comes_and_sends_the_one_that_drains(base: str, comes: str) -> None:
+    dockerfile = f'FROM {base}\nCOPY start.sh /\nENTRYPOINT ["/start.sh"]\n'
+    mended = mend({"Dockerfile": dockerfile, "start.sh": "#!/bin/bash\nphp-fpm -F\n/after.sh\n"})
+    assert f"trap 'kill -QUIT \"$pid\" 2>/dev/null' {comes}\n" in mended.texts["start.sh"].content

@@ -1,8 +1,9 @@
 """Applies fixes until nothing is left to mend, and proves each of them by reading the result again.
 
 Law: a fix counts only when its finding is gone from the mended text, no new error or warning came, every document is
-still read, and nothing but the fields that fixes are about has changed its value. One that fails any of it is undone
-and reported. Applying twice changes nothing, since the second time there is no finding.
+still read, and nothing but the fields that fixes are about has changed its value. What one mended fault lays bare
+(exec, and the signal that now arrives is the wrong one) is mended in the same step, or neither is. One that fails any
+of it is undone and reported. Applying twice changes nothing, since the second time there is no finding.
 """
 
 from __future__ import annotations
@@ -128,21 +129,30 @@ class Mender:
             batch = _compatible(one for one in outcome.findings if self.wanted.takes(one) and _key(one) not in refused)
             if not batch:
                 break
-            after, problem = self.tried(batch, outcome)
+            after, problem = self.tried(batch, outcome, mended.applied)
             if problem and len(batch) > 1:
                 batch = batch[:1]
-                after, problem = self.tried(batch, outcome)
+                after, problem = self.tried(batch, outcome, mended.applied)
             if problem or after is None:
                 refused.add(_key(batch[0]))
                 mended.refused.append((batch[0], problem))
                 continue
-            mended.applied += batch
             outcome = after
         mended.left = outcome
         return mended
 
-    def tried(self, batch: list[Finding], before: Outcome) -> tuple[Outcome | None, str]:
-        """Make a batch of fixes; what lint says then, or why they were undone."""
+    def tried(
+        self,
+        batch: list[Finding],
+        before: Outcome,
+        applied: list[Finding],
+        first: Outcome | None = None,
+        depth: int = 3,
+    ) -> tuple[Outcome | None, str]:
+        """Make a batch of fixes, and those of what they lay bare; what lint says then, or why all were undone.
+
+        ``applied`` gets the findings that were mended. ``first`` is what lint said before the first of the batches.
+        """
         try:
             texts = self.patched(batch)
         except ValueError as error:
@@ -153,9 +163,21 @@ class Mender:
         after = self.lint(texts)
         if still := _remaining(batch, before, after):
             return None, f"the finding would still be there: {still}"
-        if new := _added(before, after):
-            return None, f"it would bring a new finding: {new}"
+        if new := _added(first or before, after):
+            bare = _compatible(one for one in after.findings if one.defect.code in new and self.wanted.takes(one))
+            if not bare or not depth:
+                return None, f"it would bring a new finding: {', '.join(new)}"
+            kept = {path: self.texts[path] for path in texts}
+            self.texts.update(texts)
+            further: list[Finding] = []
+            end, _ = self.tried(bare, after, further, first or before, depth - 1)
+            if end is None:
+                self.texts.update(kept)
+                return None, f"it would bring a new finding: {', '.join(new)}"
+            applied += [*batch, *further]
+            return end, ""
         self.texts.update(texts)
+        applied += batch
         return after, ""
 
 
@@ -202,9 +224,9 @@ def _remaining(batch: list[Finding], before: Outcome, after: Outcome) -> str:
     return ""
 
 
-def _added(before: Outcome, after: Outcome) -> str:
+def _added(before: Outcome, after: Outcome) -> list[str]:
     more = _counts(after) - _counts(before)
-    return ", ".join(sorted({code for code, _ in more}))
+    return sorted({code for code, _ in more})
 
 
 def changes_too_much(before: Text, after: Text) -> str:

@@ -93,7 +93,8 @@ def lint(project: Project) -> Iterator[Finding]:
         safety = Safety.UNSAFE if ports or reason else Safety.SAFE
         yield finding(
             DEFECT,
-            f"{who(workload)}: {posts.text}: all pods behind {services} may be down at once",
+            f"{who(workload)}: {posts.text}: all pods behind {services} may be down at once"
+            + (f" ({reason}, so a second pod beside the first may not start)" if reason else ""),
             posts.place.entry_span,
             Confidence.CERTAIN if posts.written else Confidence.LIKELY,
             severity=Severity.INFO if reason else None,

@@ -47,9 +47,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lameduck.core.finding import Defect, Edit, Finding, Fix, Safety, Severity
-from lameduck.defects.lintkit import advice
-from lameduck.defects.scriptfix import exec_or_loop, of_problem, troubled, with_window
-from lameduck.defects.snippets import EXEC, WAIT_LOOP, script_and_window
+from lameduck.defects.scriptfix import exec_or_loop, forward_and_wait, of_problem, troubled, with_window
+from lameduck.defects.snippets import EXEC, script_and_window
 from lameduck.defects.wording import swallowed
 from lameduck.manifests.chain import Problem, Trouble
 from lameduck.manifests.endings import Way
@@ -89,13 +88,13 @@ def _foreground(project: Project, program: Program, problem: Problem) -> Fix | N
     """``server & wait`` becomes ``exec server`` where nothing else stands between or behind."""
     ending, text = problem.ending, problem.text
     if ending is None or ending.statement is None or ending.statement.kind is not Kind.COMMAND or not ending.waits:
-        return advice("forward the signal and wait until the server has ended", WAIT_LOOP)
+        return forward_and_wait(problem)
     wait, content = ending.waits[-1], text.content
     between = content[ending.end : wait.start]
     head = content[ending.start : ending.end]
     alone = not content[text.line_start(wait.start) : wait.start].strip()
     if between.strip() or content[wait.end :].strip() or not head.endswith("&") or not alone or problem.in_code:
-        return advice("forward the signal and wait until the server has ended", WAIT_LOOP)
+        return forward_and_wait(problem)
     edits = [Edit(ending.start + len(head[:-1].rstrip()), wait.end, "")]
     if ending.statement.words[0] != "exec":
         edits.append(Edit(ending.word_start, ending.word_start, "exec "))

@@ -28,9 +28,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lameduck.core.finding import Defect, Finding, Severity
-from lameduck.defects.lintkit import advice
-from lameduck.defects.scriptfix import of_problem, server_name, troubled
-from lameduck.defects.snippets import WAIT_LOOP
+from lameduck.defects.scriptfix import forward_and_wait, of_problem, server_name, troubled
 from lameduck.manifests.chain import Trouble
 from lameduck.manifests.project import Project
 
@@ -56,5 +54,5 @@ def lint(project: Project) -> Iterator[Finding]:
             project,
             program,
             problem,
-            advice("run it in the background, forward the signal and wait", WAIT_LOOP),
+            forward_and_wait(problem, "run it in the background, forward the signal and wait"),
         )

@@ -35,9 +35,7 @@ import re
 from collections.abc import Iterator
 
 from lameduck.core.finding import Defect, Edit, Finding, Fix, Safety, Severity
-from lameduck.defects.lintkit import advice
-from lameduck.defects.scriptfix import of_problem, server_name, troubled, with_window
-from lameduck.defects.snippets import WAIT_LOOP
+from lameduck.defects.scriptfix import forward_and_wait, of_problem, server_name, troubled, with_window
 from lameduck.defects.wording import handler_text
 from lameduck.manifests.chain import Problem, Trouble
 from lameduck.manifests.project import Program, Project
@@ -74,4 +72,4 @@ def _fix(project: Project, program: Program, problem: Problem) -> Fix | None:
             for name in re.finditer(r"\bSIG(?=[A-Z])", line[0])
         ]
         return with_window(project, program, "signal names that dash knows", text, edits, Safety.UNSAFE)
-    return advice("forward the signal and wait until the server has ended", WAIT_LOOP)
+    return forward_and_wait(problem)

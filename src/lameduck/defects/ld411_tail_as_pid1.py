@@ -24,9 +24,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lameduck.core.finding import Defect, Finding, Severity
-from lameduck.defects.scriptfix import of_problem, troubled
-from lameduck.manifests.chain import Trouble
+from lameduck.core.finding import Defect, Finding, Fix, Severity
+from lameduck.defects.lintkit import advice
+from lameduck.defects.scriptfix import of_problem, server_name, troubled
+from lameduck.manifests.chain import Problem, Trouble
 from lameduck.manifests.project import Project
 
 DEFECT = Defect(
@@ -41,8 +42,15 @@ DEFECT = Defect(
 def lint(project: Project) -> Iterator[Finding]:
     """Containers that tail keeps alive."""
     for program, problem in troubled(project, Trouble.TAIL):
+        name = server_name(problem)
         message = (
-            "this keeps the container alive while the server runs "
-            f"beside it: SIG{problem.signal} never reaches the server"
+            f"this keeps the container alive while {name} runs beside it: "
+            f"SIG{problem.signal} never reaches {name}, which is killed"
         )
-        yield of_problem(DEFECT, message, project, program, problem)
+        yield of_problem(DEFECT, message, project, program, problem, _advice(problem))
+
+
+def _advice(problem: Problem) -> Fix:
+    """The server alone, in the foreground; a worker beside it gets a container of its own."""
+    words = " ".join(problem.argv) if problem.argv and "$" not in problem.argv[0] else "SERVER ARGUMENTS"
+    return advice("the server in the foreground, and what runs beside it in a container of its own", f"exec {words}\n")

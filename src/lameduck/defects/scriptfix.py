@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 from lameduck.core.finding import Defect, Edit, Finding, Fix, Safety, Severity
 from lameduck.defects.lintkit import advice, finding, fix_of, starting, window_edits
-from lameduck.defects.snippets import WAIT_LOOP
+from lameduck.defects.snippets import TRAP, WAIT_LOOP
 from lameduck.manifests.chain import Problem, Trouble
 from lameduck.manifests.endings import Ending, Way
 from lameduck.manifests.hooks import HookKind, hook_of
-from lameduck.manifests.programs import base
+from lameduck.manifests.programs import base, server_of
 from lameduck.manifests.project import Program, Project
 from lameduck.manifests.shell import Kind, Statement
 from lameduck.manifests.splice import Refused
@@ -113,10 +113,27 @@ def loop_edits(problem: Problem) -> list[Edit]:
         return []
     indent, eol = text.content[start : ending.start], text.eol
     command = text.content[ending.start : ending.end]
-    before = [f"{indent}trap 'kill -TERM \"$pid\" 2>/dev/null' TERM INT"]
+    before = [f"{indent}{trap_line(problem)}"]
     after = [f"{indent}{line}" for line in wait_lines("pid")]
     lines = [*before, f"{indent}{command} &", f"{indent}pid=$!", *after]
     return [Edit(start, end, eol.join(lines))]
+
+
+def graceful_signal(problem: Problem) -> str:
+    """What a script has to send to the server: the signal that came, or the server's graceful one in its place."""
+    server = server_of(problem.argv)
+    return server.graceful[0] if server and server.graceful and problem.signal in server.cuts else problem.signal
+
+
+def trap_line(problem: Problem) -> str:
+    """The trap of the wait loop: for the signal that comes, and sending what the server drains on."""
+    comes = "TERM INT" if problem.signal == "TERM" else problem.signal
+    return f"trap 'kill -{graceful_signal(problem)} \"$pid\" 2>/dev/null' {comes}"
+
+
+def forward_and_wait(problem: Problem, title: str = "forward the signal and wait until the server has ended") -> Fix:
+    """The wait loop as advice, for the signal that comes."""
+    return advice(title, WAIT_LOOP.replace(TRAP, trap_line(problem)))
 
 
 def wait_lines(variable: str) -> list[str]:
@@ -136,27 +153,27 @@ def exec_or_loop(project: Project, program: Program, problem: Problem) -> Fix | 
     edits = loop_edits(problem)
     if edits:
         return with_window(project, program, "forward the signal and wait", problem.text, edits, Safety.UNSAFE)
-    return advice("forward the signal and wait until the server has ended", WAIT_LOOP)
+    return forward_and_wait(problem)
 
 
 def rewait(project: Project, program: Program, problem: Problem) -> Fix | None:
     """The wait loop in the place of a single wait."""
     ending, text = problem.ending, problem.text
     if ending is None or not ending.waits or problem.in_code or (problem.trap and problem.trap.handler.exits):
-        return advice("wait until the server has ended", WAIT_LOOP)
+        return forward_and_wait(problem, "wait until the server has ended")
     first = next((one for one in ending.waits if one.errexit and not one.guarded), ending.waits[-1])
     last = ending.waits[-1] if _only_waits(text.content[first.end : ending.waits[-1].start]) else first
     start, end = text.line_start(first.start), text.line_end(last.end)
     words = text.content[first.start : first.end].split()
     alone = not text.content[start : first.start].strip() and not text.content[last.end : end].strip()
     if words[:1] != ["wait"] or first.looped or not alone:
-        return advice("wait until the server has ended", WAIT_LOOP)
+        return forward_and_wait(problem, "wait until the server has ended")
     indent = text.content[start : first.start]
     variable = words[1].strip("\"'").removeprefix("$").strip("{}") if len(words) == 2 else ""
     lines: list[str] = []
     if not variable.isidentifier():
         if not (len(words) == 1 or words[1].strip("\"'") == "$!") or not _follows_job(text, ending, first.start):
-            return advice("wait until the server has ended", WAIT_LOOP)
+            return forward_and_wait(problem, "wait until the server has ended")
         variable = "pid"
         lines.append("pid=$!")
     lines += wait_lines(variable)

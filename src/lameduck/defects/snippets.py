@@ -23,9 +23,10 @@ EXEC = """\
 exec "$@"
 """
 
-WAIT_LOOP = """\
+TRAP = """trap 'kill -TERM "$pid" 2>/dev/null' TERM INT"""
+WAIT_LOOP = f"""\
 # the end of the start script: forward the stop signal, and wait until the server has really ended
-trap 'kill -TERM "$pid" 2>/dev/null' TERM INT
+{TRAP}
 "$@" &
 pid=$!
 rc=0

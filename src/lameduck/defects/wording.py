@@ -7,7 +7,7 @@ import re
 
 from lameduck.core.finding import Edit, Fix, Safety
 from lameduck.defects.lintkit import advice, fix_of
-from lameduck.defects.scriptfix import server_name, with_window
+from lameduck.defects.scriptfix import graceful_signal, server_name, with_window
 from lameduck.manifests.chain import Problem
 from lameduck.manifests.dockerfile import Instruction
 from lameduck.manifests.endings import Way
@@ -72,22 +72,25 @@ def other_signal(problem: Problem, launch: Launch) -> str:
 def trap_the_signal(problem: Problem) -> Fix | None:
     """Trap the signal that is sent, and forward it unchanged."""
     trap, text, signal = problem.trap, problem.text, problem.signal
-    hint = advice(
-        "trap the signal that is sent, and forward it unchanged",
-        f'trap \'kill -{signal} "$pid"; wait "$pid"; exit $?\' {signal}\n',
-    )
+    wanted = graceful_signal(problem)
+    title = f"trap SIG{signal} and {'forward it unchanged' if wanted == signal else f'send {wanted}'}"
+    if trap is not None and signal in trap.signals:
+        title = f"send {wanted}, on which {server_name(problem)} drains"
+    hint = advice(title, f'trap \'kill -{wanted} "$pid"; wait "$pid"; exit $?\' {signal}\n')
     if trap is None or problem.in_code:
         return hint
     edits = [] if signal in trap.signals else [Edit(trap.end, trap.end, f" {signal}")]
     sends = list(re.finditer(r"\bkill\s+(?:-s\s+|-)((?:SIG)?(?:TERM|INT)|15|2)\b", text.content))
     plain = list(re.finditer(r"\bkill\s+(?=[\"']?\$)", text.content))
     if len(sends) == 1:
-        edits.append(Edit(sends[0].start(1), sends[0].end(1), signal))
+        edits.append(Edit(sends[0].start(1), sends[0].end(1), wanted))
     elif not sends and len(plain) == 1:
-        edits.append(Edit(plain[0].end(), plain[0].end(), f"-{signal} "))
-    else:
+        edits.append(Edit(plain[0].end(), plain[0].end(), f"-{wanted} "))
+    elif sends or plain or not edits or not trap.handler.opaque:
         return hint
-    return fix_of(f"trap SIG{signal} and forward it unchanged", Safety.SAFE, (text, edits))
+    else:
+        title = f"trap SIG{signal} too"
+    return fix_of(title, Safety.SAFE, (text, edits))
 
 
 def wrapper_fix(problem: Problem) -> Fix | None:

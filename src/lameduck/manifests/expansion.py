@@ -82,11 +82,21 @@ class Words:
         return tuple(found)
 
 
-def evaluate(test: str, args: tuple[str, ...] | None) -> bool | None:
-    """The value of a test on the script's arguments; None where it asks something else."""
+_USER = r"[\"']?(?:\$\(id -u\)|`id -u`|\$\{?E?UID\}?)[\"']?"
+
+
+def evaluate(test: str, args: tuple[str, ...] | None, root: bool | None = None) -> bool | None:
+    """The value of a test on the script's arguments, or on whether it runs as root; None where it asks something else,
+    or what is not known."""
+    test = re.sub(r"\s+", " ", test.strip())
+    if " || " not in test and len(parts := re.split(r" && | -a ", test)) > 1:
+        values = [evaluate(part, args, root) for part in parts]
+        return False if False in values else None if None in values else True
+    test = test.removeprefix("[").removesuffix("]").strip().strip("[]").strip()
+    if match := re.fullmatch(rf"{_USER} (==?|-eq|!=|-ne|-gt) [\"']?0[\"']?", test):
+        return None if root is None else root is (match[1] in {"=", "==", "-eq"})
     if args is None:
         return None
-    test = re.sub(r"\s+", " ", test.strip().removeprefix("[").removesuffix("]").strip().strip("[]").strip())
     first = args[0] if args else ""
     given = r"[\"']?\$\{?1(?::?-)?\}?[\"']?"
     if match := re.fullmatch(rf"{given} (==?|!=) [\"']?([\w./:*-]*)[\"']?", test):

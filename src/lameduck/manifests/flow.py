@@ -19,7 +19,8 @@ from lameduck.manifests.expansion import Words, evaluate
 from lameduck.manifests.programs import base
 from lameduck.manifests.shell import Branch, Kind, Script, Statement
 from lameduck.manifests.traps import Trap, naps, reset_signals, trap_of
-from lameduck.manifests.weights import Weight, daemonises, runs_anything, weight
+from lameduck.manifests.unwrap import innermost
+from lameduck.manifests.weights import Weight, daemonises, runs_anything, serves_http, weight, works_alone
 
 MAX_CALLS = 12
 LONG = 60
@@ -53,6 +54,8 @@ class Flow:
     daemons: bool = False
     left: bool = False
     """Whether a branch has ended the script while a job was waited for."""
+    root: bool | None = None
+    """Whether the script runs as root; None when that is not known."""
     jobs_later: frozenset[str] = frozenset()
     """Variables that hold a background job's number, somewhere in the script."""
     ahead: list[tuple[Statement, ...]] = field(default_factory=list)
@@ -152,7 +155,7 @@ class Flow:
         if way.patterns:
             word = self.words.argument(statement.name)
             return None if word is None else any(fnmatchcase(word, pattern) for pattern in way.patterns)
-        return True if not way.test else evaluate(way.test, self.words.args)
+        return True if not way.test else evaluate(way.test, self.words.args, self.root)
 
     def loop(self, statement: Statement) -> bool:
         """A loop: what it starts in the foreground it starts again and again."""
@@ -354,6 +357,10 @@ class Flow:
                 self.tail(statement)
             return bool(self.jobs or self.daemons)
         if heaviness is Weight.SERVER and daemonises(argv):
+            if name == "nginx" and self.branches == 0 and not any(self.ahead):
+                # as the last command it can only stay: its configuration says `daemon off`
+                self.end(Way.FOREGROUND, argv, statement, known=False)
+                return True
             self.daemons = True
             return False
         if heaviness is Weight.SERVER and self._is_a_step(argv, statement):
@@ -371,7 +378,8 @@ class Flow:
     def _is_a_step(self, argv: tuple[str, ...], statement: Statement) -> bool:
         """Whether a command that could serve is a step of the set-up: a program given on standard input, one of
         several that a loop runs, or an interpreter before the server itself."""
-        if runs_anything(argv):
+        inside = innermost(argv)
+        if runs_anything(argv) or (inside is not argv and inside[0].startswith("$") and inside[0] != "$@"):
             return (statement.redirected and set(argv[1:]) <= {"-"}) or self._server_ahead()
         return bool(self.rounds) and argv[0].startswith("$") and argv[0] != "$@"
 
@@ -403,6 +411,8 @@ class Flow:
         child: bool = False,
     ) -> None:
         """Note one point where a server runs."""
+        if way in {Way.EXEC, Way.FOREGROUND} and works_alone(argv):
+            self._beside(statement)
         # `trap - TERM` before a second wait takes nothing away from the first, which the signal ends
         traps = self.waits[0].traps if way is Way.WAIT and self.waits else self._in_force()
         self.endings.append(
@@ -421,6 +431,12 @@ class Flow:
                 child=child,
             )
         )
+
+    def _beside(self, statement: Statement) -> None:
+        """Note a server in the background while a worker, which serves nobody, is what gets the stop signal."""
+        for job in self.jobs:
+            if job.known and serves_http(job.argv):
+                self.end(Way.TAIL, job.argv, statement)
 
     def _in_force(self) -> tuple[Trap, ...]:
         return tuple({trap.start: trap for trap in self.traps.values()}.values())
@@ -463,9 +479,9 @@ class Flow:
         return known[-1] if known else self.jobs[-1] if self.jobs else None
 
 
-def follow(script: Script, args: tuple[str, ...] | None = None) -> Flow:
+def follow(script: Script, args: tuple[str, ...] | None = None, root: bool | None = None) -> Flow:
     """Every point where a script runs a server; ``args`` are its arguments, None when they are not known."""
-    flow = Flow(Words(args), args, jobs_later=frozenset(_job_variables(script.statements)))
+    flow = Flow(Words(args), args, root=root, jobs_later=frozenset(_job_variables(script.statements)))
     if any(re.match(r"-\w*e", word) for word in script.interpreter[1:]):
         flow.errexit = True
     try:

@@ -205,6 +205,7 @@ def _shell(node: Node, argv: tuple[str, ...]) -> Hook:
         delay=watch.before if watch.stops else None if watch.unknown else watch.slept,
         stops=watch.stops,
         broken=watch.broken,
+        meant=watch.meant,
         pure_sleep=watch.only_sleeps and watch.slept > 0,
     )
 
@@ -218,6 +219,7 @@ class _Watch:
         self.unknown = False
         self.stops = ""
         self.broken = ""
+        self.meant: float | None = None
         self.only_sleeps = True
 
     def block(self, statements: tuple[Statement, ...]) -> None:
@@ -247,6 +249,9 @@ class _Watch:
             return
         argv = words[1:] if words[0] in {"exec", "command", "sudo"} else words
         name = base(argv[0]) if argv else ""
+        if argv and re.match(r"sleep\s", name):  # sh -c "'sleep 10'"
+            self.broken = f"no program is called {argv[0]!r}: the quotes make one word of it"
+            self.meant = duration(argv[0].split()[1])
         if name == "sleep":
             number = duration(argv[1]) if len(argv) > 1 else None
             if number is None or number == float("inf"):

@@ -36,6 +36,8 @@ class ImageFacts:
     entry_execs: bool = False
     """Whether the image's own entry point script ends in exec."""
     server: str = ""
+    root: bool = False
+    """Whether it is known to run as root where nothing else is said."""
 
 
 UNKNOWN = ImageFacts("")
@@ -85,6 +87,9 @@ _PLAIN: dict[str, ImageFacts] = {
     "almalinux": _BASH,
     "amazonlinux": _BASH,
     "oraclelinux": _BASH,
+    "archlinux": _BASH,
+    "opensuse/leap": _BASH,
+    "opensuse/tumbleweed": _BASH,
     "continuumio/miniconda3": replace(_DASH, entrypoint=()),
     "continuumio/anaconda3": replace(_DASH, entrypoint=()),
     "bitnami/minideb": _DASH,
@@ -102,6 +107,10 @@ _HOSTED: tuple[tuple[str, ImageFacts], ...] = (
     ("gcr.io/cloud-sql-connectors/", replace(_NONE, entrypoint=None)),
     ("ghcr.io/astral-sh/uv", _DASH),
 )
+
+
+_ROOT = _DEBIAN | set(_PLAIN) - {"scratch"} | words("node nginx httpd php tomcat wordpress drupal")
+"""Images without a USER line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +158,8 @@ def facts(image: str) -> ImageFacts:
     """What is known about an image; `UNKNOWN` with its name for one that is not in the table."""
     ref = reference(image)
     found = _hosted(ref) if ref.host else _official(ref)
-    return replace(found, name=image) if found else ImageFacts(image)
+    root = ref.repository in _ROOT or ref.repository.startswith("mcr.microsoft.com/dotnet/")
+    return replace(found, name=image, root=root) if found else ImageFacts(image)
 
 
 def _hosted(ref: Reference) -> ImageFacts | None:
@@ -161,6 +171,8 @@ def _hosted(ref: Reference) -> ImageFacts | None:
                 return replace(known, **_BUSYBOX)
             if "chiseled" in ref.tag or "distroless" in ref.tag:
                 return replace(known, shell="", sleep=False)
+            if known is _DASH and re.search(_RED_HATS, ref.tag):
+                return _BASH
             if "distroless/" in prefix and "/base" not in ref.repository and "static" not in ref.repository:
                 return _distroless(ref, known)
             if "ubi" in prefix and ref.name.endswith("-micro"):
@@ -223,12 +235,24 @@ def _old_signal(ref: Reference, signal: str) -> str | None:
     return None if version == (1, 18) else signal
 
 
+_RED_HATS = r"(?:^|-)(?:ubi|ol|oracle|al\d|amazonlinux|corretto|amazoncorretto|centos|rocky|cbl-mariner|azurelinux)"
+"""The tags of images that are built on a distribution whose /bin/sh is bash."""
+
+
+def _oracle(ref: Reference) -> bool:
+    """openjdk images of 12 and later stand on Oracle Linux, unless their tag names a Debian release or is slim."""
+    if ref.repository != "openjdk" or re.search(r"slim|stretch|buster|bullseye|bookworm|sid", ref.tag):
+        return False
+    version = re.match(r"\d+", ref.tag)
+    return version is None or int(version[0]) >= 12
+
+
 def _family(ref: Reference) -> ImageFacts:
     """The distribution below an official image, by its tag."""
     tag = ref.tag
     if "alpine" in tag:
         return _ASH
-    if re.search(r"(?:^|-)(?:ubi|ol|oracle|al\d|amazonlinux|centos|rocky)", tag) or ref.repository == "amazoncorretto":
+    if re.search(_RED_HATS, tag) or ref.repository == "amazoncorretto" or _oracle(ref):
         return _BASH
     if ref.repository == "mysql" and "debian" not in tag:
         return _BASH

@@ -73,6 +73,21 @@ class Launch:
         """What /bin/sh is in the image: dash, ash, bash, "" for none, None for unknown."""
         return self.base.shell
 
+    @property
+    def root(self) -> bool | None:
+        """Whether it starts as root: what the manifest says, else the last USER, else what the base image is known for;
+        None when that cannot be told."""
+        for node in (self.container.node, self.workload.pod) if self.container and self.workload else ():
+            context = node["securityContext"]
+            if (user := context["runAsUser"].integer) is not None:
+                return user == 0
+            if context["runAsNonRoot"].boolean:
+                return False
+        for one in reversed(_lineage(self.stage)) if self.stage else ():
+            if (line := one.last("USER")) is not None:
+                return None if "$" in line.value else line.value.partition(":")[0].strip() in {"root", "0"}
+        return True if self.base.root else None
+
 
 @dataclass(frozen=True, slots=True)
 class _Line:

@@ -100,6 +100,7 @@ LAUNCHERS: dict[str, tuple[Does, str]] = {
     "pnpm": (Does.SWALLOWS, "pnpm 12: stuck"),
     "nodemon": (Does.DIES, "nodemon: the server is killed in its drain"),
     "pm2-runtime": (Does.CUTS, "pm2-runtime 7: sends SIGINT, then SIGKILL after 1.6 s"),
+    "pm2-docker": (Does.CUTS, "the old name of pm2-runtime: sends SIGINT, then SIGKILL after 1.6 s"),
     "go run": (Does.DIES, "go run: dead at once"),
 }
 """Each with its verdict where the script shell is dash; npm and npx drain with bash or ash."""

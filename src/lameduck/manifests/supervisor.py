@@ -1,8 +1,9 @@
 """supervisord's programs: how each of them is stopped.
 
 Law: supervisord sends ``stopsignal`` (TERM unless said) and kills after ``stopwaitsecs`` (10 unless said): supervisor
-4.3. Its configuration is found through ``-c``, else by what is copied to where it looks. A file that is not in the
-input is not judged.
+4.3. ``%(program_name)s`` and ``%(ENV_NAME)s`` are put in as it does. A program in ``bash -c`` is the server where the
+shell makes room for it. The configuration is found through ``-c``, else by what is copied to where supervisord looks.
+A file that is not in the input is not judged.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ from dataclasses import dataclass
 
 from lameduck.manifests.chain import Chain
 from lameduck.manifests.dockerfile import Stage
+from lameduck.manifests.expansion import Words
+from lameduck.manifests.flow import follow
 from lameduck.manifests.imagefiles import Read, in_context
 from lameduck.manifests.ini import Section, sections
 from lameduck.manifests.mounts import find_in
 from lameduck.manifests.programs import Server, base, server_of
+from lameduck.manifests.shell import Script, parse_words
+from lameduck.manifests.shells import last_command, real_shell, replaces
 from lameduck.manifests.signals import signal_name
 from lameduck.manifests.text import Text
-from lameduck.manifests.unwrap import inner
+from lameduck.manifests.unwrap import inner, innermost, shell_code
 
 _PLACES = re.compile(r"supervisor(d)?(\.conf|/|\.d/|$)")
 
@@ -42,7 +47,7 @@ def supervised(chain: Chain, read: Read) -> list[Supervised]:
     if not chain.supervisor or not argv or base(argv[0]) != "supervisord":
         return []
     return [
-        _program(text, section)
+        _program(chain, text, section)
         for text in _files(chain, read)
         for section in sections(text)
         if section.name.startswith("program:")
@@ -69,9 +74,15 @@ def _files(chain: Chain, read: Read) -> list[Text]:
     return list(texts.values())
 
 
-def _program(text: Text, section: Section) -> Supervised:
-    options = section.options
-    command = options["command"].value if "command" in options else ""
+def _program(chain: Chain, text: Text, section: Section) -> Supervised:
+    options, environment = section.options, chain.launch.environment
+    name = section.name.partition(":")[2].strip()
+
+    def value(match: re.Match[str]) -> str:
+        return name if match[1] == "program_name" else environment.get(match[1].removeprefix("ENV_"), match[0])
+
+    written = options["command"].value if "command" in options else ""
+    command = re.sub(r"%\((program_name|ENV_\w+)\)s", value, written)
     try:
         argv = tuple(shlex.split(command))
     except ValueError:
@@ -82,4 +93,18 @@ def _program(text: Text, section: Section) -> Supervised:
     signal = signal_name(options["stopsignal"].value) if "stopsignal" in options else "TERM"
     wait = options["stopwaitsecs"].value if "stopwaitsecs" in options else "10"
     patience = float(wait) if re.fullmatch(r"\d+(\.\d+)?", wait) else None
-    return Supervised(text, section, argv, server_of(argv), signal or "TERM", patience)
+    return Supervised(text, section, argv, server_of(_room(argv, chain.launch.shell)), signal or "TERM", patience)
+
+
+def _room(argv: tuple[str, ...], bin_sh: str | None) -> tuple[str, ...]:
+    """The command that ``sh -c`` makes room for, by ``exec`` or by itself; a command line without a shell as it is."""
+    code = shell_code(argv) if argv else None
+    if code is None:
+        return argv
+    last = last_command(statements := parse_words(code[1]))
+    if last is None or not last.words:
+        return ()
+    plain = Words(code[2]).strip(last)
+    flow = follow(Script(Text("", code[1]), 0, 0, (), statements, errors=False), code[2])
+    room = plain[1] or replaces(real_shell(code[0], bin_sh), last, flow)
+    return innermost(plain[0]) if room else ()

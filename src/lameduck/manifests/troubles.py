@@ -164,12 +164,17 @@ def _deaf(ending: Ending, leaving: Trap | None, setting: Setting) -> Problem:
         note = f"is refused by dash, which knows {signal} and not SIG{signal}"
         place = (refused.start, refused.end)
         return replace(setting.problem(Trouble.NOT_FORWARDED, ending, place, refused), note=note)
-    others = [one for one in ending.traps if set(one.signals) & set(STOPPING) and one.handler.forwards]
+    others = [one for one in ending.traps if set(one.signals) & set(STOPPING) and _stops(one)]
     if others:
         return setting.problem(Trouble.OTHER_SIGNAL, ending, (others[0].start, others[0].end), others[0])
     problem = setting.problem(_swallowed(setting), ending, (ending.start, ending.end))
     note = f"{setting.shell} runs its EXIT trap only when it ends, not on SIG{signal}" if leaving else ""
     return replace(problem, note=note)
+
+
+def _stops(trap: Trap) -> bool:
+    """Whether a handler stops the server: by a signal, or by a program of its own, such as ``nginx -s quit``."""
+    return bool(trap.handler.forwards) or (trap.handler.opaque and trap.handler.waits)
 
 
 def _cuts(ending: Ending, signal: str) -> bool:

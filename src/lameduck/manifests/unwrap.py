@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import shlex
 
-from lameduck.manifests.programs import SHELLS, WRAPPERS, base
+from lameduck.manifests.programs import SHELLS, WRAPPERS, base, server_of
 
+MAX_DEPTH = 16
 _PYTHON = re.compile(r"python[\d.]*\Z")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _RUNNERS = {"uv": "run", "poetry": "run", "pipenv": "run", "bundle": "exec", "chamber": "exec", "doppler": "run"}
@@ -67,6 +68,16 @@ def inner(argv: tuple[str, ...]) -> tuple[str, ...]:
     if name == "flock" and "-c" in argv:
         return _after_c(argv)
     return tuple(rest[wrapper.skip :])
+
+
+def innermost(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """The command below all of its wrappers; the command line itself where there is none, or a server was reached."""
+    for _ in range(MAX_DEPTH):
+        inside = inner(argv) if argv else ()
+        if not inside or server_of(argv) is not None:
+            return argv
+        argv = inside
+    return argv
 
 
 def _plain_options(words: tuple[str, ...], valued: frozenset[str] | set[str]) -> tuple[str, ...]:

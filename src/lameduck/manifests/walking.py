@@ -26,7 +26,7 @@ from lameduck.manifests.signals import signal_name
 from lameduck.manifests.supervisor import supervised
 from lameduck.manifests.text import Text
 from lameduck.manifests.troubles import Setting, dies_of, mended, troubles
-from lameduck.manifests.unwrap import inner, plainly, script_argument, shell_code
+from lameduck.manifests.unwrap import inner, innermost, plainly, script_argument, shell_code
 
 MAX_LINKS = 16
 LEFT = "dies at once; {init} tells the server then, and waits for it"
@@ -164,11 +164,7 @@ class _Walker:
         if wrapper.init:
             self.init = name
             self.rewrite(argv[: len(argv) - len(inside)], wrapper)
-        does, shell = wrapper.does, self.launch.shell
-        if name in {"su", "runuser"} and shell == "ash":
-            does = Does.REPLACES  # busybox su has no session to end
-        if name == "flock" and {"-F", "--no-fork"} & set(argv):
-            does = Does.REPLACES
+        does = self.does(wrapper, argv)
         if not inside:
             self.link(" ".join(argv), Does.UNKNOWN, "what it runs cannot be told", at)
             return True
@@ -177,14 +173,34 @@ class _Walker:
         )
         self.link(" ".join(argv[: len(argv) - len(inside)]) or name, does, note, at)
         if does is Does.SWALLOWS and self.heir and self.signal == "TERM" and name in {"flock", "xargs"}:  # measured
-            self.serve(_innermost(inside), at)
+            self.serve(innermost(inside), at)
             return True
         if does in {Does.CUTS, Does.SWALLOWS}:
             self.trouble(Trouble.WRAPPER, at, argv=argv, note=_wrapper_note(name, wrapper.seconds))
-            self.serve(_innermost(inside), at, quiet=True)
+            self.serve(innermost(inside), at, quiet=True)
             return True
         self.run(inside, at)
         return True
+
+    def does(self, wrapper: Wrapper, argv: tuple[str, ...]) -> Does:
+        """What a wrapper does with the signal, with these arguments."""
+        name = base(argv[0])
+        if name in {"su", "runuser"} and self.launch.shell == "ash":
+            return Does.REPLACES  # busybox su has no session to end
+        return Does.REPLACES if name == "flock" and {"-F", "--no-fork"} & set(argv) else wrapper.does
+
+    def aside(self, ending: Ending, text: Text) -> None:
+        """A wrapper that cuts, in a branch that is not the main way: told as likely, since the branch may be taken."""
+        wrapper = WRAPPERS.get(name := base(ending.argv[0])) if ending.argv else None
+        if wrapper is not None and ending.way is Way.EXEC and self.does(wrapper, ending.argv) is Does.CUTS:
+            note = _wrapper_note(name, wrapper.seconds)
+            self.trouble(
+                Trouble.WRAPPER,
+                (text, ending.start, ending.end),
+                argv=ending.argv,
+                note=note,
+                confidence=Confidence.LIKELY,
+            )
 
     def rewrite(self, argv: tuple[str, ...], wrapper: Wrapper) -> None:
         """What an init's own options do: ``dumb-init --rewrite 15:3`` and ``lameduck-pod run --stop-signal QUIT`` send
@@ -267,7 +283,7 @@ class _Walker:
             script = parse(found.text, found.start, found.end)
         else:
             script = parse_code(found.text, found.value, list(found.offsets), found.start, found.end)
-        flow = follow(script, args)
+        flow = follow(script, args, self.launch.root)
         self.chain.texts.append(found.text)
         self.chain.scripts.append((script, flow))
         name = shell or (base(script.interpreter[0]) if script.interpreter else "sh")
@@ -282,7 +298,7 @@ class _Walker:
         else:
             text, start, end = at
             script = parse_code(text, code, [start] * (len(code) + 1), start, end)
-        flow = follow(script, args or None)
+        flow = follow(script, args or None, self.launch.root)
         last = last_command(script.statements)
         main = flow.endings[-1] if flow.endings else None
         if main is not None and main.way is Way.FOREGROUND and last is not None and main.start == last.start:
@@ -310,7 +326,7 @@ class _Walker:
             does = Does.DIES
         if does is Does.DIES and self.heir:
             self.link(f"{label} -c", Does.FORWARDS, LEFT.format(init=self.init), where)
-            self.serve(_innermost(ending.argv), (script.text, ending.start, ending.end))
+            self.serve(innermost(ending.argv), (script.text, ending.start, ending.end))
             return
         self.link(f"{label} -c", does, note, where)
         trouble = Trouble.INIT_SHELL if does is Does.DIES else Trouble.SHELL_FORM
@@ -328,7 +344,7 @@ class _Walker:
         if replaced:
             self.run(ending.argv, (script.text, ending.start, ending.end))
         else:
-            self.serve(_innermost(ending.argv), (script.text, ending.start, ending.end))
+            self.serve(innermost(ending.argv), (script.text, ending.start, ending.end))
 
     def judge(
         self,
@@ -353,6 +369,8 @@ class _Walker:
                     left = left or ending is main
                 else:
                     self.note(problem)
+            if ending is not main:
+                self.aside(ending, script.text)
         where = (script.text, main.start, main.end)
         bad = [one for one in self.chain.problems if one.ending is main]
         if main.way is Way.EXEC:
@@ -370,7 +388,7 @@ class _Walker:
                 bad[0].trouble.value if bad else LEFT.format(init=self.init) if left else "forwards and waits",
                 place,
             )
-            self.serve(_innermost(main.argv), where)
+            self.serve(innermost(main.argv), where)
 
 
 def _main(endings: list[Ending]) -> Ending:
@@ -393,16 +411,7 @@ def _launcher(argv: tuple[str, ...], name: str) -> str:
         )
     if name == "pm2" and "--no-daemon" in argv:
         return "pm2-runtime"
-    return name if name in {"npx", "nodemon", "pm2-runtime"} else ""
-
-
-def _innermost(argv: tuple[str, ...]) -> tuple[str, ...]:
-    for _ in range(MAX_LINKS):
-        inside = inner(argv) if argv else ()
-        if not inside or server_of(argv) is not None:
-            return argv
-        argv = inside
-    return argv
+    return name if name in {"npx", "nodemon", "pm2-runtime", "pm2-docker"} else ""
 
 
 def _wrapper_note(name: str, seconds: float) -> str:

@@ -10,7 +10,7 @@ import re
 from enum import StrEnum
 
 from lameduck.manifests.programs import SHELLS, WRAPPERS, base, server_of, words
-from lameduck.manifests.unwrap import inner
+from lameduck.manifests.unwrap import inner, innermost
 
 _ONESHOT_WORDS = words(
     "migrate makemigrations collectstatic compilemessages createsuperuser loaddata check install ci build upgrade "
@@ -91,6 +91,25 @@ def runs_anything(argv: tuple[str, ...]) -> bool:
     return server is not None and server.name in _INTERPRETERS
 
 
+_HTTP = words(
+    "gunicorn uvicorn hypercorn granian daphne waitress http.server puma unicorn streamlit jupyter mlflow tritonserver "
+    "torchserve tensorflow_model_server vllm"
+) | {"flask run", "runserver"}
+_WORKERS = words("celery sidekiq")
+
+
+def serves_http(argv: tuple[str, ...]) -> bool:
+    """Whether a command line is a server that is known to answer requests itself."""
+    server = server_of(innermost(argv)) if argv else None
+    return server is not None and server.name in _HTTP
+
+
+def works_alone(argv: tuple[str, ...]) -> bool:
+    """Whether a command line is a worker on a queue: nobody's requests pass through it."""
+    server = server_of(innermost(argv)) if argv else None
+    return server is not None and server.name in _WORKERS
+
+
 def _package_script(name: str, rest: tuple[str, ...]) -> Weight:
     """What a script of package.json (or of npx) is, by its name."""
     names = [word for word in rest if not word.startswith("-") and word not in {"run", "run-script"}]
@@ -107,10 +126,11 @@ def daemonises(argv: tuple[str, ...]) -> bool:
     name, words = base(argv[0]), argv[1:]
     if name in {"nginx", "openresty"}:
         return not any("daemon off" in word for word in words)
-    if name in {"php-fpm", "gunicorn", "uwsgi", "celery"} or name.startswith("php-fpm"):
-        return bool({"-D", "--daemon", "--daemonize", "--detach"} & set(words)) and not (
-            name.startswith("php-fpm") and {"-F", "--nodaemonize"} & set(words)
-        )
+    if name.startswith("php-fpm"):  # the last of the two options holds (php-fpm 8.2)
+        chosen = [word for word in words if word in {"-D", "--daemonize", "-F", "--nodaemonize"}]
+        return bool(chosen) and chosen[-1] in {"-D", "--daemonize"}
+    if name in {"gunicorn", "uwsgi", "celery"}:
+        return bool({"-D", "--daemon", "--daemonize", "--detach"} & set(words))
     if name in {"apachectl", "apache2ctl"}:
         return "FOREGROUND" not in " ".join(words) and "start" in words
     if name in {"redis-server"}:
