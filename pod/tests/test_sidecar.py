@@ -96,7 +96,7 @@ def test_a_stranger_cannot_make_the_pod_lame(sidecar, token, said) -> None:
 def test_a_drain_that_no_stop_signal_follows_ends_by_itself(sidecar) -> None:
     pod, call = sidecar("--reserve", "0.5", "--margin", "0.2", grace="2.5")
     hook = call("/prestop", TOKEN)
-    pod.event("prestop_started")
+    pod.event("watching")  # which is said when it is published
     reader = Reader(f"side-{os.getpid()}", TOKEN)
     assert reader.look()
     assert hook.answer()[0] == 200
