@@ -44,6 +44,8 @@ NO_KEEP_ALIVE = {"gunicorn sync", "werkzeug"}
 @pytest.mark.parametrize("name", SERVERS)
 def test_it_serves_on_asks_clients_to_leave_and_stops_when_nothing_is_in_hand(name, start) -> None:
     server = start(SERVERS[name], held=True, **QUICK)
+    if name in TWO_WORKERS:
+        server.idle()  # the other one has started too
     pooled = [Connection(server.port) for _ in range(2)]
     answers = [connection.ask("/fast") for connection in pooled]
     assert all(answer.last == (name in NO_KEEP_ALIVE) for answer in answers)
