@@ -1,12 +1,15 @@
 import io
 import unicodedata
+from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 from tests.core.test_proof import proof
 from tests.diagnosis.worlds import lost
 
+from lameduck.core.finding import Fix, Patch, Safety
 from lameduck.core.proof import Proof
 from lameduck.report.inert import inert
 from lameduck.report.terminal import comparison, screen
@@ -34,6 +37,22 @@ def test_a_failed_run_shows_cause_evidence_and_the_whole_fix() -> None:
     assert "no preStop delayed the stop signal" in text
     assert "terminationGracePeriodSeconds" in text
     assert "preStop" in text
+
+
+@pytest.mark.parametrize(
+    ("snippet", "place"),
+    [
+        ("--- a/web.yaml\n+++ b/web.yaml\n", "as a diff of the file:"),
+        ("--- a/-\n+++ b/-\n", "as a diff of what was piped in:"),
+        ("lifecycle: {}\n", "in the workload's manifest:"),
+    ],
+)
+def test_a_patch_says_where_it_belongs(snippet: str, place: str) -> None:
+    judged = proof(*(lost(20 + n, "refused") for n in range(30)))
+    (finding, *_) = judged.findings
+    fix = Fix("wait", Safety.SAFE, (Patch("web.yaml", snippet=snippet),))
+    changed = replace(judged, findings=(replace(finding, fix=fix),))
+    assert place in shown(changed)
 
 
 def test_a_gate_that_fell_says_what_to_do() -> None:
