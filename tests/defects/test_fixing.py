@@ -261,3 +261,11 @@ def test_the_wait_loop_is_for_the_signal_that_comes_and_sends_the_one_that_drain
     dockerfile = f'FROM {base}\nCOPY start.sh /\nENTRYPOINT ["/start.sh"]\n'
     mended = mend({"Dockerfile": dockerfile, "start.sh": "#!/bin/bash\nphp-fpm -F\n/after.sh\n"})
     assert f"trap 'kill -QUIT \"$pid\" 2>/dev/null' {comes}\n" in mended.texts["start.sh"].content
+
+
+def test_exec_is_no_fix_where_a_script_waits_for_several_servers() -> None:
+    script = "#!/bin/bash\n/bin/one &\n/bin/two &\nwait\n"
+    files = {"Dockerfile": 'FROM debian:12\nCOPY start.sh /\nENTRYPOINT ["/start.sh"]\n', "start.sh": script}
+    assert mend(files).changed == [], "it would tell one of the two"
+    (found,) = found_in(files)
+    assert found.fix is not None and "kill -TERM $pids" in found.fix.patches[0].snippet

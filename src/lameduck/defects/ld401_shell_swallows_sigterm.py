@@ -89,6 +89,8 @@ def _foreground(project: Project, program: Program, problem: Problem) -> Fix | N
     ending, text = problem.ending, problem.text
     if ending is None or ending.statement is None or ending.statement.kind is not Kind.COMMAND or not ending.waits:
         return forward_and_wait(problem)
+    if ending.company:  # exec would tell one of them
+        return forward_and_wait(problem)
     wait, content = ending.waits[-1], text.content
     between = content[ending.end : wait.start]
     head = content[ending.start : ending.end]

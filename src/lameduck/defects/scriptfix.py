@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from lameduck.core.finding import Defect, Edit, Finding, Fix, Safety, Severity
 from lameduck.defects.lintkit import advice, finding, fix_of, starting, window_edits
-from lameduck.defects.snippets import TRAP, WAIT_LOOP
+from lameduck.defects.snippets import SEVERAL, TRAP, WAIT_LOOP
 from lameduck.manifests.chain import Problem, Trouble
 from lameduck.manifests.endings import Ending, Way
 from lameduck.manifests.hooks import HookKind, hook_of
@@ -127,12 +127,18 @@ def graceful_signal(problem: Problem) -> str:
 
 def trap_line(problem: Problem) -> str:
     """The trap of the wait loop: for the signal that comes, and sending what the server drains on."""
-    comes = "TERM INT" if problem.signal == "TERM" else problem.signal
-    return f"trap 'kill -{graceful_signal(problem)} \"$pid\" 2>/dev/null' {comes}"
+    return f"trap 'kill -{graceful_signal(problem)} \"$pid\" 2>/dev/null'{_comes(problem)}"
+
+
+def _comes(problem: Problem) -> str:
+    return " TERM INT" if problem.signal == "TERM" else f" {problem.signal}"
 
 
 def forward_and_wait(problem: Problem, title: str = "forward the signal and wait until the server has ended") -> Fix:
-    """The wait loop as advice, for the signal that comes."""
+    """The wait loop as advice, for the signal that comes; for several servers, that all of them are told."""
+    if problem.ending is not None and problem.ending.company:
+        snippet = SEVERAL.replace("-TERM", f"-{problem.signal}").replace(" TERM INT", _comes(problem))
+        return advice("a container for each of the servers, or tell all of them and wait", snippet)
     return advice(title, WAIT_LOOP.replace(TRAP, trap_line(problem)))
 
 

@@ -38,6 +38,18 @@ exit "$rc"
 """
 
 
+SEVERAL = """\
+# the end of the start script: tell all of the servers, and wait until each of them has really ended
+pids=""
+FIRST & pids="$pids $!"
+SECOND & pids="$pids $!"
+trap 'kill -TERM $pids 2>/dev/null' TERM INT
+for pid in $pids; do
+  while kill -0 "$pid" 2>/dev/null; do wait "$pid" || rc=$?; done
+done
+exit "${rc:-0}"
+"""
+
 DRAIN = "lameduck-drain"
 DRAIN_PORT = 9190
 

@@ -56,5 +56,7 @@ class Ending:
     subshell: bool = False
     """Whether it runs in a subshell, where exec does not help."""
     branch: bool = False
+    company: tuple[tuple[str, ...], ...] = ()
+    """The command lines of the other jobs that run in the background here."""
     child: bool = False
     """Whether it is the child of a function in the background: the signal ends that shell, not it."""

@@ -23,6 +23,7 @@ from lameduck.manifests.unwrap import innermost
 from lameduck.manifests.weights import Weight, daemonises, runs_anything, serves_http, weight, works_alone
 
 MAX_CALLS = 12
+_ENDLESS = re.compile(r"(while (true|/bin/true|:|\[\[? (1|true) \]\]?|1|\(\( ?1 ?\)\))|until false|for)\s*$")
 LONG = 60
 """Seconds of sleep from which on a script is taken to keep its container alive by it."""
 
@@ -51,7 +52,8 @@ class Flow:
     waits: list[Wait] = field(default_factory=list)
     functions: dict[str, tuple[Statement, ...]] = field(default_factory=dict)
     candidate: tuple[Statement, tuple[str, ...], bool] | None = None
-    daemons: bool = False
+    daemons: list[tuple[str, ...]] = field(default_factory=list)
+    """The command lines that left a daemon behind."""
     left: bool = False
     """Whether a branch has ended the script while a job was waited for."""
     root: bool | None = None
@@ -163,7 +165,7 @@ class Flow:
         if self.waits and re.search(r"kill -0|/proc/\$", way.test):
             place = statement.start, statement.end
             self.waits.append(Wait(*place, guarded=True, errexit=False, looped=True, traps=self._in_force()))
-        endless = bool(re.match(r"(while (true|:|\[ 1 \]|1)|until false|for)\s*$", way.test))
+        endless = bool(_ENDLESS.match(way.test))
         known = len(self.endings)
         self.loops += 1
         self.rounds += not endless
@@ -178,6 +180,12 @@ class Flow:
             ending = self.endings[index]
             if ending.way is Way.FOREGROUND and repeated and ending.known:
                 self.endings[index] = replace(ending, way=Way.LOOP)
+        served = any(ending.way is not Way.ABANDONED for ending in self.endings[known:])
+        alone = self.candidate is candidate and not served and not self.waits and not self.traps
+        keeps = (endless or way.test.startswith("while sleep ")) and self.loops == 0 and self.branches == 0
+        if keeps and alone and (self.jobs or self.daemons):
+            self.tail(statement)
+            return True
         if endless and self.candidate is not candidate and self.candidate is not None:
             one, argv, _ = self.candidate
             self.end(Way.LOOP, argv, one, known=False)
@@ -344,7 +352,7 @@ class Flow:
         heaviness = weight(argv)
         name = base(argv[0])
         if name in {"service", "systemctl", "rc-service"} and set(argv) & {"start", "restart"}:
-            self.daemons = True
+            self.daemons.append(tuple(word for word in argv[1:] if word not in {"start", "restart"})[:1] or argv)
         if name == "tail" and self.waits and any(word.startswith("--pid") for word in argv):
             self._wait(statement, guarded=False)
             return False
@@ -361,7 +369,7 @@ class Flow:
                 # as the last command it can only stay: its configuration says `daemon off`
                 self.end(Way.FOREGROUND, argv, statement, known=False)
                 return True
-            self.daemons = True
+            self.daemons.append(argv)
             return False
         if heaviness is Weight.SERVER and self._is_a_step(argv, statement):
             heaviness = Weight.ONCE
@@ -397,8 +405,9 @@ class Flow:
 
     def tail(self, statement: Statement) -> None:
         """The script keeps the container alive by something that is not the server."""
-        argv = self.jobs[-1].argv if self.jobs else ()
-        self.end(Way.TAIL, argv, statement, known=True)
+        job = self._main_job()
+        daemon = self.daemons[-1] if self.daemons else ()
+        self.end(Way.TAIL, job.argv if job else daemon, statement, known=job is None or job.known)
 
     def end(
         self,
@@ -428,15 +437,16 @@ class Flow:
                 tuple(one for one in after if one.kind is not Kind.FUNCTION),
                 statement,
                 branch=self.branches > 0,
+                company=tuple(job.argv for job in self.jobs if job.statement is not statement),
                 child=child,
             )
         )
 
     def _beside(self, statement: Statement) -> None:
-        """Note a server in the background while a worker, which serves nobody, is what gets the stop signal."""
-        for job in self.jobs:
-            if job.known and serves_http(job.argv):
-                self.end(Way.TAIL, job.argv, statement)
+        """Note a web server that runs beside a worker, which is what gets the stop signal."""
+        for one in [*(job.argv for job in self.jobs if job.known), *self.daemons]:
+            if serves_http(one):
+                self.end(Way.TAIL, one, statement)
 
     def _in_force(self) -> tuple[Trap, ...]:
         return tuple({trap.start: trap for trap in self.traps.values()}.values())

@@ -341,8 +341,11 @@ class _Walker:
             in_code=True,
             confidence=Confidence.CERTAIN if replaced is not None and ending.known else Confidence.LIKELY,
         )
+        at = (script.text, ending.start, ending.end)
         if replaced:
-            self.run(ending.argv, (script.text, ending.start, ending.end))
+            self.run(ending.argv, at)
+        elif launcher := _launcher(ending.argv, base(ending.argv[0])):  # exec alone would only lay it bare
+            self.launcher(ending.argv, launcher, at)
         else:
             self.serve(innermost(ending.argv), (script.text, ending.start, ending.end))
 

@@ -93,7 +93,7 @@ def runs_anything(argv: tuple[str, ...]) -> bool:
 
 _HTTP = words(
     "gunicorn uvicorn hypercorn granian daphne waitress http.server puma unicorn streamlit jupyter mlflow tritonserver "
-    "torchserve tensorflow_model_server vllm"
+    "torchserve tensorflow_model_server vllm nginx httpd haproxy caddy envoy traefik"
 ) | {"flask run", "runserver"}
 _WORKERS = words("celery sidekiq")
 
