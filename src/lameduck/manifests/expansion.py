@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lameduck.manifests.shell import Kind, Statement, parse_words
@@ -85,16 +86,34 @@ class Words:
 _USER = r"[\"']?(?:\$\(id -u\)|`id -u`|\$\{?E?UID\}?)[\"']?"
 
 
-def evaluate(test: str, args: tuple[str, ...] | None, root: bool | None = None) -> bool | None:
-    """The value of a test on the script's arguments, or on whether it runs as root; None where it asks something else,
-    or what is not known."""
+_VARIABLE = r"[\"']?x?\$\{?([A-Za-z_]\w*)(?::?-)?\}?[\"']?"
+
+
+def _of_variable(test: str, values: Mapping[str, str]) -> bool | None:
+    """The value of a test on one variable that is known; None for any other test."""
+    if match := re.fullmatch(rf"{_VARIABLE} (==?|!=) [\"']?x?([\w./:-]*)[\"']?", test):
+        value = values.get(match[1])
+        return None if value is None else (value == match[3]) is (match[2] != "!=")
+    if match := re.fullmatch(rf"(-z|-n) {_VARIABLE}", test):
+        value = values.get(match[2])
+        return None if value is None else bool(value) is (match[1] == "-n")
+    return None
+
+
+def evaluate(
+    test: str, args: tuple[str, ...] | None, root: bool | None = None, values: Mapping[str, str] | None = None
+) -> bool | None:
+    """The value of a test on the script's arguments, on whether it runs as root, or on a variable that is known; None
+    where it asks something else, or what is not known."""
     test = re.sub(r"\s+", " ", test.strip())
     if " || " not in test and len(parts := re.split(r" && | -a ", test)) > 1:
-        values = [evaluate(part, args, root) for part in parts]
-        return False if False in values else None if None in values else True
+        found = [evaluate(part, args, root, values) for part in parts]
+        return False if False in found else None if None in found else True
     test = test.removeprefix("[").removesuffix("]").strip().strip("[]").strip()
     if match := re.fullmatch(rf"{_USER} (==?|-eq|!=|-ne|-gt) [\"']?0[\"']?", test):
         return None if root is None else root is (match[1] in {"=", "==", "-eq"})
+    if values and (known := _of_variable(test, values)) is not None:
+        return known
     if args is None:
         return None
     first = args[0] if args else ""

@@ -9,7 +9,7 @@ a sourced file does.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
@@ -56,6 +56,8 @@ class Flow:
     """The command lines that left a daemon behind."""
     left: bool = False
     """Whether a branch has ended the script while a job was waited for."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables that are set to a constant before the script starts."""
     root: bool | None = None
     """Whether the script runs as root; None when that is not known."""
     jobs_later: frozenset[str] = frozenset()
@@ -113,6 +115,8 @@ class Flow:
         surely = self.step(first, (), guarded=True)
         self.ahead.pop()
         for one in rest:
+            if self.jobs and one.words[:1] in {("exit",), ("return",)}:
+                continue  # `check || exit 1`: what runs in the background is waited for on the other way
             self.step(one, after, guarded=statement.kind is Kind.OR)
         return surely
 
@@ -155,9 +159,18 @@ class Flow:
 
     def _taken(self, statement: Statement, way: Branch) -> bool | None:
         if way.patterns:
+            variable = re.fullmatch(r"\$\{?(\w+)(?::?-)?\}?", statement.name)
             word = self.words.argument(statement.name)
+            if word is None and variable is not None:
+                word = self._known().get(variable[1])
             return None if word is None else any(fnmatchcase(word, pattern) for pattern in way.patterns)
-        return True if not way.test else evaluate(way.test, self.words.args, self.root)
+        return True if not way.test else evaluate(way.test, self.words.args, self.root, self._known())
+
+    def _known(self) -> dict[str, str]:
+        """The image's and the container's variables that the script has not set, as far as can be seen."""
+        if any(one.words[0] in {".", "source"} for one in self.setup):
+            return {}
+        return {name: value for name, value in self.environment.items() if name not in self.words.variables}
 
     def loop(self, statement: Statement) -> bool:
         """A loop: what it starts in the foreground it starts again and again."""
@@ -489,9 +502,20 @@ class Flow:
         return known[-1] if known else self.jobs[-1] if self.jobs else None
 
 
-def follow(script: Script, args: tuple[str, ...] | None = None, root: bool | None = None) -> Flow:
+def follow(
+    script: Script,
+    args: tuple[str, ...] | None = None,
+    root: bool | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Flow:
     """Every point where a script runs a server; ``args`` are its arguments, None when they are not known."""
-    flow = Flow(Words(args), args, root=root, jobs_later=frozenset(_job_variables(script.statements)))
+    flow = Flow(
+        Words(args),
+        args,
+        environment=environment or {},
+        root=root,
+        jobs_later=frozenset(_job_variables(script.statements)),
+    )
     if any(re.match(r"-\w*e", word) for word in script.interpreter[1:]):
         flow.errexit = True
     try:

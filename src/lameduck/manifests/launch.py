@@ -74,6 +74,18 @@ class Launch:
         return self.base.shell
 
     @property
+    def settled(self) -> dict[str, str]:
+        """The variables whose values cannot be others: no references, and of the image's own none that a container's
+        envFrom may replace."""
+        own = {item["name"].string for item in self.container.node["env"].items()} if self.container else set()
+        replaced = self.container is not None and bool(self.container.node["envFrom"])
+        return {
+            name: value
+            for name, value in self.environment.items()
+            if "$" not in value and (name in own or not replaced)
+        }
+
+    @property
     def root(self) -> bool | None:
         """Whether it starts as root: what the manifest says, else the last USER, else what the base image is known for;
         None when that cannot be told."""
@@ -334,7 +346,9 @@ def _environment(stage: Stage | None, container: Container | None) -> dict[str, 
     if container is not None:
         for item in container.node["env"].items():
             name, value = item["name"].string, item["value"].string
-            if name is not None:
+            if name is not None and item["valueFrom"]:
+                found.pop(name, None)
+            elif name is not None:
                 found[name] = value or ""
     return found
 

@@ -283,7 +283,7 @@ class _Walker:
             script = parse(found.text, found.start, found.end)
         else:
             script = parse_code(found.text, found.value, list(found.offsets), found.start, found.end)
-        flow = follow(script, args, self.launch.root)
+        flow = follow(script, args, self.launch.root, self.launch.settled)
         self.chain.texts.append(found.text)
         self.chain.scripts.append((script, flow))
         name = shell or (base(script.interpreter[0]) if script.interpreter else "sh")
@@ -298,7 +298,7 @@ class _Walker:
         else:
             text, start, end = at
             script = parse_code(text, code, [start] * (len(code) + 1), start, end)
-        flow = follow(script, args or None, self.launch.root)
+        flow = follow(script, args or None, self.launch.root, self.launch.settled)
         last = last_command(script.statements)
         main = flow.endings[-1] if flow.endings else None
         if main is not None and main.way is Way.FOREGROUND and last is not None and main.start == last.start:
