@@ -141,7 +141,7 @@ def run(row: str, folder: Path, *, rollouts: int = 3, seed: int = 1) -> Measured
         seed=seed,
     )
     plan = Plan(traffic, DisruptionPlan(times=rollouts, rest=PAUSE), settle=SECOND // 2, baseline=setup.steady)
-    usual = {"command": setup.command(), "ready_path": "/healthz", "port": 8080, "seed": seed}
+    usual = {"command": setup.command(), "ready_path": "/healthz", "port": 8080, "seed": seed, "let_age": False}
     spec = LocalSpec(**{**usual, **setup.spec})
     proof = prove(lambda observe, its: LocalCluster(replace(spec, run_dir=its), observe), plan, run_dir=folder)
     recorded = read(folder).run

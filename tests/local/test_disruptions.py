@@ -1,13 +1,14 @@
 """What can be done to a workload besides rolling it: each kind over real processes, with what it leaves behind."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.local.harness import BRISK, Watched, play, running, server
 
 from lameduck.core.budget import Budget
-from lameduck.core.instants import SECOND
+from lameduck.core.instants import SECOND, human
 from lameduck.core.plan import Disruption
 from lameduck.core.timeline import Event, Milestone
 
@@ -44,6 +45,14 @@ def test_a_deleted_pod_is_replaced_and_the_oldest_goes_first(tmp_path: Path) -> 
     watched = disrupted(tmp_path, Disruption.DELETE, replicas=2, times=2)
     assert [pod.name for pod in watched.old()] == list(watched.pods())[:2]
     assert all(pod.exit_code == 0 for pod in watched.old())
+
+
+@pytest.mark.parametrize("let_age", [True, False])
+def test_a_young_pods_stop_signal_is_late_and_no_proof_begins_with_one(tmp_path: Path, let_age: bool) -> None:
+    timings = replace(BRISK, relist=True, status=(10, 20, 30))
+    (old,) = disrupted(tmp_path, Disruption.DELETE, let_age=let_age, timings=timings).old()
+    late = (old.at(M.STOP_SIGNAL) or 0) - (old.at(M.DELETION_REQUESTED) or 0)
+    assert (late < SECOND * 9 // 10) == let_age, f"the stop signal came {human(late)} after the deletion"
 
 
 def test_a_killed_pod_has_no_grace_and_its_endpoint_goes_at_once(tmp_path: Path) -> None:

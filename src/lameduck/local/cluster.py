@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from lameduck.cluster import ClusterFacts, Dialer, Observer, PodView
-from lameduck.core import endpoints, path, resolving, rolling, workloads
+from lameduck.core import endpoints, path, podworker, resolving, rolling, workloads
 from lameduck.core import pod as life
 from lameduck.core.errors import EnvironmentFault, LameduckError, UsageError
 from lameduck.core.instants import MILLISECOND, SECOND, human
@@ -118,6 +118,8 @@ class LocalCluster:
 
     async def disrupt(self, number: int) -> bool:
         """What the spec asks for, once."""
+        if self._spec.let_age:
+            await self._let_age()
         self._tell(Event.DISRUPTION_REQUESTED, number, {"kind": self._spec.disruption.value})
         why = await Disruptor(self, self._spec).do(number)
         if why:
@@ -125,6 +127,13 @@ class LocalCluster:
         else:
             self._tell(Event.DISRUPTION_COMPLETED, number, {})
         return not why
+
+    async def _let_age(self) -> None:
+        """What a young pod's worker still has to do is done at four relists; one that never rests is not waited for."""
+        for _ in range(4):
+            now = self._clock()
+            free = max((podworker.free(pod.pod.worker, now) for pod in self._pods.values()), default=now)
+            await asyncio.sleep((free - now) / SECOND)
 
     async def stop(self) -> None:
         """End every pod at once and leave nothing behind."""

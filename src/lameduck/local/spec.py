@@ -134,6 +134,9 @@ class LocalSpec:
     nice: int = 5
     """How much lower the pods' priority is than that of the load engine on the same cores; 0 for none."""
     timings: Timings = field(default_factory=Timings)
+    let_age: bool = True
+    """No disruption begins while a pod is so young that its end would wait for a relist (`core.podworker`): who rolls
+    out, scales or deletes has old pods, and a stop signal that comes late looks like a preStop."""
     disruption: Disruption = Disruption.ROLLOUT
     disrupt_command: tuple[str, ...] = ()
     """What `Disruption.RELOAD` runs in every serving container."""
