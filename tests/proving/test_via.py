@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 
 import pytest
-from tests.proving.brisk import BACKLOG, BRISK, causes, clean, proved, zoo
+from tests.proving.brisk import BACKLOG, BRISK, causes, clean, fallen, proved, zoo
 
 from lameduck.core.exchange import Lane
 from lameduck.core.instants import MILLISECOND, SECOND
@@ -32,17 +33,20 @@ def test_c73_a_slow_load_balancer_asks_for_a_pre_stop_of_its_own(tmp_path: Path)
     bare = proved(tmp_path / "a", *zoo("drains"), **slow)
     assert (bare.verdict, causes(bare) - BACKLOG) == (Verdict.FAILED, {("LD101", "LD901")})
     assert set(bare.failures_by_kind) <= {"refused", "timeout"}
-    assert bare.lag.maximum == pytest.approx(lag, abs=SECOND // 6)
-    assert bare.suggested_pre_stop == 5
+    assert bare.lag.maximum is not None
+    assert bare.suggested_pre_stop == ceil(bare.lag.maximum / SECOND + 1)
+    if not fallen(bare):  # else this machine stood still meanwhile
+        assert bare.lag.maximum == pytest.approx(lag, abs=SECOND // 6)
+        assert bare.suggested_pre_stop == 5
     assert bare.arithmetic.startswith("preStop 5 s: lag ")
     predicted = predict(LocalSpec(command=("server",), replicas=2), App(), [slow["via"]], rollouts=5)
     (way,) = predicted.ways
-    assert way.lag[1] == pytest.approx(bare.lag.maximum, abs=SECOND // 6)
-    assert (way.minimal_pre_stop, way.suggested_pre_stop) == (4, bare.suggested_pre_stop)
+    assert way.lag[1] == pytest.approx(lag, abs=SECOND // 6)
+    assert (way.minimal_pre_stop, way.suggested_pre_stop) == (4, 5)
     short = proved(tmp_path / "b", *zoo("drains"), **slow, pre_stop_sleep=2)
     assert (short.verdict, causes(short) - BACKLOG) == (Verdict.FAILED, {("LD109", "LD901")})
     mended = proved(tmp_path / "c", *zoo("drains"), **slow, pre_stop_sleep=5)
-    assert clean(mended) and mended.suggested_pre_stop == 5
+    assert clean(mended) and (mended.suggested_pre_stop == 5 or fallen(mended))
 
 
 INGRESS = {"via": Via(Kind.INGRESS)}
@@ -57,13 +61,15 @@ def test_behind_an_ingress_a_refusal_is_a_502_and_silence_a_time_out_both_for_wa
     assert set(bare.failures_by_kind) == {"timeout", "bad_status"}
     assert set(bare.failures_by_stage) == {"await", "validate"}
     assert bare.lag.maximum is not None
-    assert SECOND < bare.lag.maximum < 2.3 * SECOND  # the throttle's 2 s, not kube-proxy's one
-    assert bare.suggested_pre_stop == 4
+    assert bare.lag.maximum > SECOND
+    assert bare.suggested_pre_stop == max(4, ceil(bare.lag.maximum / SECOND + 1))
     asked = {"command": ("server",), "replicas": 2, "timings": slow_start}
     (way,) = predict(LocalSpec(**asked), App(starts=50 * MILLISECOND, stops=0), [INGRESS["via"]], rollouts=5).ways
-    assert way.lag[1] == pytest.approx(bare.lag.maximum, abs=SECOND // 4)
-    assert (way.minimal_pre_stop in {2, 3}, way.suggested_pre_stop) == (True, bare.suggested_pre_stop)
-    assert bare.failed / 2 <= way.missed[0] / SECOND * 150 <= bare.failed * 2
+    assert (way.minimal_pre_stop in {2, 3}, way.suggested_pre_stop) == (True, 4)
+    if not fallen(bare):  # else this machine stood still meanwhile
+        assert bare.lag.maximum < 2.3 * SECOND  # the throttle's 2 s, not kube-proxy's one
+        assert way.lag[1] == pytest.approx(bare.lag.maximum, abs=SECOND // 4)
+        assert bare.failed / 2 <= way.missed[0] / SECOND * 150 <= bare.failed * 2
     mended = proved(tmp_path / "b", *zoo("drains"), **INGRESS, timings=slow_start, pre_stop_sleep=4)
     assert any("went by an ingress" in note for note in mended.notes)
     assert not any("stayed on pods" in note for note in mended.notes)
