@@ -18,13 +18,15 @@ ONE_ROLLOUT = 5.0
 
 @pytest.mark.parametrize("row", ["b/keep", "b/new", "bs/new", "c/new", "d1/new", "d2/new", "h/new", "kb/new"])
 def test_a_row_agrees_with_the_real_cluster(tmp_path: Path, row: str) -> None:
-    for attempt in range(3):
+    for attempt in range(2):
         local = run(row, tmp_path / f"run{attempt}", rollouts=2 if row.startswith("k") else 1)
         sys.stdout.write(f"{local}\n")
         if local.punctual:  # else the machine was busy, and nothing was measured
             break
     found = differences(row, truth()[row], local, ONE_ROLLOUT)
     told = [each for each in found if not each.startswith("start to ready")]
+    if not local.punctual:  # both times: what does not hang on the load is still asked
+        told = [each for each in told if each.startswith("exit code")]
     assert not told  # one rollout's first pod starts at any phase: its median of three says nothing
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import time
 from collections.abc import Callable
 
 import pytest
@@ -20,6 +19,7 @@ from tests.load.servers import (
     well_behaved,
 )
 
+from lameduck.cluster import Route
 from lameduck.core.exchange import Exchange, Failure, Kind, Lane, Stage
 from lameduck.core.instants import MILLISECOND, SECOND
 from lameduck.core.plan import BodyExpectation, RequestShape, TrafficPlan
@@ -136,9 +136,18 @@ def test_a_connection_that_is_made_late_is_used_like_any_other() -> None:
     """A lost SYN is sent again after a second: the connection then comes through the loop, not at once."""
     listener, fillers = blackhole()
 
+    class Frees:
+        """Makes room in the queue some time after the first SYN, which nobody answers."""
+
+        def dial(self) -> Route:
+            asyncio.get_running_loop().call_later(0.3, free)
+            return dialer(listener.getsockname()[1]).dial()
+
     async def main() -> Exchange:
-        asyncio.get_running_loop().call_later(0.3, free)
-        return await _one(listener.getsockname()[1], Lane.NEW, time.monotonic_ns, timeout=4 * SECOND)
+        traffic = TrafficPlan(rate=1, duration=SECOND // 10, lanes=((Lane.NEW, 1.0),), timeout=8 * SECOND)
+        engine = Engine(traffic, Frees(), host="test")
+        await engine.run()
+        return engine.recording.exchange(0)
 
     def free() -> None:
         listener.setblocking(False)

@@ -50,7 +50,7 @@ def one(behaviour: Behaviour, authority: Authority, trusted: Authority | None, *
 
 def test_both_lanes_work_and_kept_alive_connections_are_used_again(authority: Authority) -> None:
     server = Server(well_behaved, ssl=server_context(authority))
-    engine = drive(server, authority, rate=40, connections=4)
+    engine = drive(server, authority, rate=40, connections=4, timeout=5 * SECOND, connect_timeout=5 * SECOND)
     found = [engine.recording.exchange(seq) for seq in range(len(engine.recording))]
     assert engine.recording.failed == 0
     assert {each.lane for each in found} == {Lane.NEW, Lane.REUSE}

@@ -84,6 +84,25 @@ class Watched:
         return [pod for pod in self.pods().values() if pod.terminated]
 
 
+@asynccontextmanager
+async def lateness() -> AsyncIterator[Callable[[], float]]:
+    """How late (ms) this process's event loop was at its latest since it was entered."""
+    loop, late = asyncio.get_running_loop(), 0.0
+
+    async def watch() -> None:
+        nonlocal late
+        while True:
+            due = loop.time() + 0.01
+            await asyncio.sleep(0.01)
+            late = max(late, (loop.time() - due) * 1_000)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield lambda: late
+    finally:
+        watching.cancel()
+
+
 def play(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a test's coroutine."""
 

@@ -88,7 +88,7 @@ def _without_probe(behaviour: str, **more: object) -> dict[str, object]:
 
 
 def test_a_manifest_without_a_readiness_probe_gets_none_and_serves_before_it_listens(tmp_path: Path) -> None:
-    proof = proved(tmp_path, traffic=NEW, pre_stop_sleep=4, **_without_probe("listens-late"))
+    proof = proved(tmp_path, traffic=NEW, replicas=1, pre_stop_sleep=4, **_without_probe("listens-late"))
     assert proof.verdict is Verdict.FAILED
     assert causes(proof) == {("LD301", "LD910")}
 

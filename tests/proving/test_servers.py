@@ -16,6 +16,9 @@ from lameduck.core.timeline import Event
 from lameduck.runfile import read
 
 pytestmark = [pytest.mark.rollout, pytest.mark.timeout(90)]
+NEW = {"lanes": ((Lane.NEW, 1.0),)}
+ONE = {"replicas": 1}
+"""Half the time, where what one pod does says all."""
 
 
 UNTOLD = 2
@@ -32,7 +35,7 @@ def test_exits_at_once(tmp_path: Path) -> None:
 
 
 def test_drains_what_is_in_hand_and_still_refuses_what_comes(tmp_path: Path) -> None:
-    proof = proved(tmp_path, *zoo("drains"), traffic={"lanes": ((Lane.NEW, 1.0),)})
+    proof = proved(tmp_path, *zoo("drains"), traffic=NEW)
     assert proof.verdict is Verdict.FAILED
     assert causes(proof) - BACKLOG == {("LD101", "LD901")}
     assert 0 <= received(tmp_path) - answered(tmp_path) <= UNTOLD
@@ -51,14 +54,14 @@ def test_a_lame_duck_needs_no_pre_stop(tmp_path: Path) -> None:
 
 
 def test_ignores_the_signal(tmp_path: Path) -> None:
-    proof = proved(tmp_path, *zoo("ignores"), grace=3 * SECOND, traffic={"requests": SLOW})
+    proof = proved(tmp_path, *zoo("ignores"), **ONE, grace=3 * SECOND, traffic={"requests": SLOW})
     assert proof.verdict is Verdict.FAILED
     assert causes(proof) == {("LD903", "LD903")}
     assert proof.failures_by_lane == {"reuse": proof.failed}
 
 
 def test_ignores_the_signal_and_new_connections_alone_see_nothing_but_a_warning(tmp_path: Path) -> None:
-    proof = proved(tmp_path, *zoo("ignores"), grace=3 * SECOND, traffic={"lanes": ((Lane.NEW, 1.0),)})
+    proof = proved(tmp_path, *zoo("ignores"), **ONE, grace=3 * SECOND, traffic=NEW)
     assert clean(proof) and causes(proof) == {("LD903", "LD903")}
     (finding,) = [f for f in proof.findings if f.symptom == "LD903"]
     assert finding.severity is not None
@@ -102,13 +105,13 @@ def test_closes_idle_connections_and_a_client_that_does_not_look_meets_it(tmp_pa
 
 
 def test_listens_late_behind_a_readiness_probe(tmp_path: Path) -> None:
-    assert clean(proved(tmp_path, *zoo("listens-late")))
+    assert clean(proved(tmp_path, *zoo("listens-late"), **ONE))
 
 
 def test_gives_up_its_drain_with_requests_in_hand(tmp_path: Path) -> None:
     slow = (RequestShape(path="/20", weight=0.9), RequestShape(path="/4000", weight=0.1))
     traffic = {"requests": slow, "lanes": ((Lane.NEW, 1.0),), "timeout": 8 * SECOND}
-    proof = proved(tmp_path, *zoo("gives-up"), traffic=traffic, pre_stop_sleep=2)
+    proof = proved(tmp_path, *zoo("gives-up"), **ONE, traffic=traffic, pre_stop_sleep=2)
     assert proof.verdict is Verdict.FAILED
     assert causes(proof) == {("LD801", "LD902")}
 
@@ -116,7 +119,7 @@ def test_gives_up_its_drain_with_requests_in_hand(tmp_path: Path) -> None:
 def test_drains_longer_than_its_grace_period(tmp_path: Path) -> None:
     slow = (RequestShape(path="/20", weight=0.9), RequestShape(path="/5000", weight=0.1))
     traffic = {"requests": slow, "lanes": ((Lane.NEW, 1.0),), "timeout": 9 * SECOND}
-    proof = proved(tmp_path, *zoo("drains"), grace=3 * SECOND, pre_stop_sleep=2, traffic=traffic)
+    proof = proved(tmp_path, *zoo("drains"), **ONE, grace=3 * SECOND, pre_stop_sleep=2, traffic=traffic)
     assert proof.verdict is Verdict.FAILED
     assert causes(proof) == {("LD102", "LD904")}
 
@@ -153,7 +156,7 @@ def test_a_first_process_that_leaves_its_server_behind_late_is_no_server_without
 
 
 def test_what_waits_in_the_backlog_is_not_called_in_flight(tmp_path: Path) -> None:
-    traffic = {"lanes": ((Lane.NEW, 1.0),), "rate": 95.0}
+    traffic = {**NEW, "rate": 95.0}
     proof = proved(tmp_path, *zoo("one-at-a-time"), traffic=traffic)
     assert proof.verdict is Verdict.FAILED
     assert ("LD912", "LD912") in causes(proof)
@@ -169,7 +172,7 @@ def test_a_tail_that_fails_long_after_the_rollout_looks_done_is_seen(tmp_path: P
 
 
 def test_a_script_that_swallows_the_signal_cuts_only_kept_alive_connections(tmp_path: Path) -> None:
-    proof = proved(tmp_path, *script("swallow", "drains"), grace=3 * SECOND, traffic={"requests": SLOW})
+    proof = proved(tmp_path, *script("swallow", "drains"), **ONE, grace=3 * SECOND, traffic={"requests": SLOW})
     assert (proof.verdict, causes(proof)) == (Verdict.FAILED, {("LD401", "LD903")})
     assert proof.failures_by_lane == {"reuse": proof.failed}
     fix = proof.findings[0].fix
@@ -179,7 +182,7 @@ def test_a_script_that_swallows_the_signal_cuts_only_kept_alive_connections(tmp_
 
 
 def test_a_script_that_forwards_and_waits_lets_the_server_drain_and_loses_more(tmp_path: Path) -> None:
-    proof = proved(tmp_path, *script("forward", "drains"), traffic={"lanes": ((Lane.NEW, 1.0),)})
+    proof = proved(tmp_path, *script("forward", "drains"), traffic=NEW)
     assert proof.verdict is Verdict.FAILED
     assert ("LD101", "LD901") in causes(proof)
     assert ("LD404", "LD902") not in causes(proof)
@@ -193,16 +196,15 @@ def test_the_usual_trap_leaves_before_its_child(tmp_path: Path) -> None:
 
 
 def test_a_trap_with_the_server_in_the_foreground_never_runs(tmp_path: Path) -> None:
-    proof = proved(tmp_path, *script("foreground", "drains"), grace=3 * SECOND, traffic={"requests": SLOW})
+    proof = proved(tmp_path, *script("foreground", "drains"), **ONE, grace=3 * SECOND, traffic={"requests": SLOW})
     assert (proof.verdict, causes(proof)) == (Verdict.FAILED, {("LD403", "LD903")})
 
 
 def test_repairing_the_signal_alone_makes_it_worse_and_the_whole_set_mends_it(tmp_path: Path) -> None:
     """Case C81: A swallows and loses nothing new, B delivers to an app that tears itself down, C adds a preStop."""
-    new = {"lanes": ((Lane.NEW, 1.0),)}
-    a = proved(tmp_path / "a", *script("swallow", "tears-down"), grace=3 * SECOND, traffic=new)
-    b = proved(tmp_path / "b", *zoo("tears-down"), grace=8 * SECOND, traffic=new)
-    c = proved(tmp_path / "c", *zoo("tears-down"), grace=8 * SECOND, traffic=new, pre_stop_sleep=3)
+    a = proved(tmp_path / "a", *script("swallow", "tears-down"), **ONE, grace=3 * SECOND, traffic=NEW)
+    b = proved(tmp_path / "b", *zoo("tears-down"), **ONE, grace=8 * SECOND, traffic=NEW)
+    c = proved(tmp_path / "c", *zoo("tears-down"), **ONE, grace=8 * SECOND, traffic=NEW, pre_stop_sleep=3)
     assert (a.failed, causes(a)) == (0, {("LD401", "LD903")})
     assert b.failed > 0
     assert ("LD913", "LD913") in causes(b)
@@ -210,29 +212,26 @@ def test_repairing_the_signal_alone_makes_it_worse_and_the_whole_set_mends_it(tm
 
 
 def test_a_broken_hook_delays_nothing_and_is_named(tmp_path: Path) -> None:
-    new = {"lanes": ((Lane.NEW, 1.0),)}
-    missing = proved(tmp_path / "a", *zoo("drains"), pre_stop_exec=("/no/such/sleep", "5"), traffic=new)
-    broken = proved(tmp_path / "b", *zoo("drains"), pre_stop_exec=("sh", "-c", "sleep", "5"), traffic=new)
+    missing = proved(tmp_path / "a", *zoo("drains"), pre_stop_exec=("/no/such/sleep", "5"), traffic=NEW)
+    broken = proved(tmp_path / "b", *zoo("drains"), pre_stop_exec=("sh", "-c", "sleep", "5"), traffic=NEW)
     assert (missing.verdict, causes(missing) - BACKLOG) == (Verdict.FAILED, {("LD104", "LD901")})
     assert (broken.verdict, causes(broken) - BACKLOG) == (Verdict.FAILED, {("LD105", "LD901")})
 
 
 def test_a_pre_stop_shorter_than_the_lag_is_named_with_the_seconds_that_would_do(tmp_path: Path) -> None:
     slow_sync = 4 * SECOND
-    new = {"lanes": ((Lane.NEW, 1.0),)}
-    proof = proved(tmp_path, *zoo("drains"), pre_stop_sleep=1, min_sync=slow_sync, traffic=new)
+    proof = proved(tmp_path, *zoo("drains"), pre_stop_sleep=1, min_sync=slow_sync, traffic=NEW)
     assert (proof.verdict, causes(proof) - BACKLOG) == (Verdict.FAILED, {("LD109", "LD901")})
     assert proof.suggested_pre_stop is not None
     assert proof.lag.maximum is not None
     assert proof.lag.maximum > SECOND
-    mended = proved(tmp_path / "mended", *zoo("drains"), pre_stop_sleep=6, min_sync=slow_sync, traffic=new)
+    mended = proved(tmp_path / "mended", *zoo("drains"), pre_stop_sleep=6, min_sync=slow_sync, traffic=NEW)
     assert clean(mended)
 
 
 def test_a_rollout_that_takes_every_endpoint_away_is_nobodys_fault_but_its_own(tmp_path: Path) -> None:
-    new = {"lanes": ((Lane.NEW, 1.0),)}
     slow_start = replace(BRISK, start=(2_000, 2_000, 2_000))
     one = {"replicas": 1, "max_surge": 0, "max_unavailable": 1, "timings": slow_start}
-    proof = proved(tmp_path, *zoo("drains"), **one, traffic=new)
+    proof = proved(tmp_path, *zoo("drains"), **one, traffic=NEW)
     assert proof.verdict is Verdict.FAILED
     assert ("LD202", "LD901") in causes(proof)

@@ -21,7 +21,7 @@ def chat(folder: Path, behaviour: str, sockets: SocketPlan = HELD) -> Proof:
     """A rollout of the chat server with a preStop that mends everything but the sockets."""
     traffic = {"lanes": ((Lane.NEW, 1.0),), "rate": 60.0, "requests": (RequestShape(path="/"),)}
     command = (sys.executable, str(SERVERS / "chat.py"), behaviour)
-    return proved(folder, *command, traffic=traffic, sockets=sockets, pre_stop_sleep=3, ready_path="/")
+    return proved(folder, *command, traffic=traffic, sockets=sockets, replicas=1, pre_stop_sleep=3, ready_path="/")
 
 
 def test_sockets_that_die_with_their_pod_fail_the_proof_and_are_told_from_requests(tmp_path: Path) -> None:
