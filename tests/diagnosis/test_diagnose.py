@@ -7,6 +7,7 @@ from tests.diagnosis.worlds import DELETION, at, fine, going, life, lost, run_of
 
 from lameduck.core.exchange import Exchange
 from lameduck.core.instants import MILLISECOND, SECOND
+from lameduck.core.proof import Stall
 from lameduck.core.timeline import Event, Milestone, Observation
 from lameduck.defects.judge import examine, judge
 
@@ -272,6 +273,19 @@ def test_the_accept_queue_is_stronger_evidence_than_the_exit() -> None:
     waiting = lost(-60, "reset", "await", after=961, port=41_000)
     served = lost(-60, "closed", "await", after=961, port=41_001)
     assert set(codes(world, waiting, served)) == {("LD912", "LD912"), ("LD803", "LD902")}
+
+
+@pytest.mark.parametrize(
+    ("stalls", "symptom"), [((), "LD906"), ((Stall(at(DELETION + 3_005), 300 * MILLISECOND),), "LD903")]
+)
+def test_a_cut_that_we_noticed_late_by_our_own_stall_may_have_come_with_the_exit(
+    stalls: tuple[Stall, ...], symptom: str
+) -> None:
+    """SIGKILL at 3 s, noticed 305 ms later: without a stall of ours that is another cut."""
+    world = going(details=shell(), killed=3_000, exited=3_008, gone=3_900)
+    cut = lost(2_990, "closed", "await", after=320, nth=5, lane="reuse")
+    run = run_of([*world, *OTHER], [*steady(20_000), cut], stalls=stalls)
+    assert [f.symptom for f in judge(run).findings if f.count] == [symptom]
 
 
 @pytest.mark.parametrize(

@@ -62,10 +62,10 @@ def stop_as_told(pod: PodHistory) -> Mark | None:
     return signal if passed_on is None or signal is None else replace(signal, at=passed_on.at)
 
 
-def about_the_end(pod: PodHistory, at: int) -> bool:
-    """Whether an instant lies within 100 ms of a pod's end, which may have been up to its precision earlier."""
+def about_the_end(pod: PodHistory, since: int, at: int) -> bool:
+    """Whether a span of time comes within 100 ms of a pod's end, which may have been up to its precision earlier."""
     exited = pod.marks.get(Milestone.EXITED)
-    return exited is not None and exited.at - exited.precision - NEAR <= at <= exited.at + NEAR
+    return exited is not None and exited.at - exited.precision - NEAR <= at and since <= exited.at + NEAR
 
 
 def stopped_by_hook(pod: PodHistory) -> bool:

@@ -83,7 +83,7 @@ def _at_its_time(case: Joined, evidence: Evidence) -> Cause:
     if failure is None or failure.behind is None:
         return _diagnose(case, evidence)
     met = _behind(case, failure.behind)
-    if _steady_race(met) is None and evidence.broken_before(case.exchange):
+    if _steady_race(met, evidence) is None and evidence.broken_before(case.exchange):
         return BROKEN_BEFORE
     cause = _diagnose(met, evidence)
     if cause.code == "LD999":
@@ -119,7 +119,7 @@ def _behind(case: Joined, met: Behind) -> Joined:
 
 def _diagnose(case: Joined, evidence: Evidence) -> Cause:
     exchange = case.exchange
-    if (race := _steady_race(case)) is not None:
+    if (race := _steady_race(case, evidence)) is not None:
         return race
     if evidence.broken_before(exchange) or case.judged_at in evidence.baseline:
         return BROKEN_BEFORE
@@ -137,14 +137,15 @@ def _unexplained(missing: str) -> Cause:
     return Cause("LD999", "LD999", missing, Confidence.POSSIBLE)
 
 
-def _steady_race(case: Joined) -> Cause | None:
+def _steady_race(case: Joined, evidence: Evidence) -> Cause | None:
     """Rule b, second half, first: a race in steady state is a race whether or not the baseline had it too."""
     if not reused_and_cut(case.exchange) or not case.pods:
         return None
     if any(told_at(pod) <= case.judged_at for pod in case.pods):
         return None
-    at = case.judged_at
-    if any(about_the_end(pod, at) or any(abs(at - end) <= NEAR for end in crashes(pod)) for pod in case.pods):
+    at, since = case.judged_at, evidence.at_the_earliest(case.judged_at)
+    ends = [end for pod in case.pods for end in crashes(pod)]
+    if any(about_the_end(pod, since, at) for pod in case.pods) or any(since - NEAR <= e <= at + NEAR for e in ends):
         return None  # it crashed, or was killed: no idle close
     idle = human(case.exchange.idle)
     return Cause("LD605", "LD906", f"the connection had been idle for {idle}, and its app had not been told to stop")

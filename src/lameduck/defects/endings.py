@@ -36,17 +36,25 @@ unless the kernel is known to have killed them."""
 
 
 def at_exit(case: Joined, pod: PodHistory, evidence: Evidence) -> Cause | None:
-    """Closed, reset or truncated within 100 ms of the end of the pod's first process, or of a worker of it."""
+    """Closed, reset or truncated within 100 ms of the end of the pod's first process, or of a worker of it.
+
+    Where our own process stood still until it noticed the cut, it may have come at any time of that.
+    """
     failure, exited = case.exchange.failure, pod.marks.get(Milestone.EXITED)
     if failure is None or failure.kind not in CUT or exited is None or case.exchange.ambiguous:
         return None
-    if any(abs(case.judged_at - end) <= NEAR for end in crashes(pod)):
+    since = evidence.at_the_earliest(case.judged_at)
+
+    def about(end: int) -> bool:
+        return since - NEAR <= end <= case.judged_at + NEAR
+
+    if any(map(about, crashes(pod))):
         return Cause("LD902", "LD902", "its process ended by itself, with no stop signal before it")
     # Between SIGKILL and it, nothing but the SIGKILL cuts, however late a busy machine lets the exit be noticed.
     earliest = min(_exit_at_the_earliest(pod, exited) - NEAR, instant_of(pod, Milestone.KILLED))
     late = earliest <= case.judged_at <= exited.at
     ends = (exited.at, *pod.facts.get("process_ends", ()))
-    if not late and not any(abs(case.judged_at - end) <= NEAR for end in ends):
+    if not late and not any(map(about, ends)):
         return None
     if Milestone.KILLED in pod.marks:
         return of_kill(pod, evidence)

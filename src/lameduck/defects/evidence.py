@@ -7,7 +7,7 @@ rule that would need it does not match.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -16,6 +16,7 @@ from lameduck.core.exchange import Exchange, Lane
 from lameduck.core.instants import MILLISECOND, SECOND
 from lameduck.core.join import judged_at
 from lameduck.core.lag import Lag
+from lameduck.core.proof import Stall
 from lameduck.core.recording import CLOSE_ANNOUNCED, LANES, Recording
 from lameduck.core.statistics import fisher
 from lameduck.core.timeline import Milestone, PodHistory
@@ -25,6 +26,8 @@ Signature = tuple[Lane, str, str, int]
 """Lane, stage, kind and status of a failure: what makes two failures alike."""
 
 LIKE_RATE = 0.01
+CATCHING_UP = 50 * MILLISECOND
+"""How soon (ns) after a stall of its own the engine has read what came meanwhile."""
 SETTLED_APART = 50 * MILLISECOND
 """A listener seen to close this long before SIGKILL was closed by the app, not by its end."""
 
@@ -60,6 +63,15 @@ class Evidence:
     """When each pod was last seen to begin an answer."""
     answered_wrong_before: frozenset[tuple[str, int]] = frozenset()
     """(pod, status) of unexpected answers given by pods that had not been told to stop."""
+    stalls: Sequence[Stall] = ()
+    """When our own process stood still: what happened meanwhile it noticed afterwards."""
+
+    def at_the_earliest(self, noticed: int) -> int:
+        """When (an instant) what we noticed then may have happened: earlier only if we had been standing still."""
+        until = noticed - CATCHING_UP
+        return min(
+            (s.start for s in self.stalls if s.start <= noticed and until <= s.start + s.length), default=noticed
+        )
 
     @property
     def late(self) -> int:
@@ -95,6 +107,7 @@ def gather(
     baseline: Window,
     exposed: Windows,
     facts: Mapping[str, Any],
+    stalls: Sequence[Stall] = (),
 ) -> Evidence:
     """The evidence of one run."""
     failed = list(recording.failed_exchanges())
@@ -112,6 +125,7 @@ def gather(
         pods_name_themselves=any(recording.served_by),
         last_answers=_last_answers(recording),
         answered_wrong_before=frozenset(_wrong_before(failed, pods)),
+        stalls=stalls,
     )
 
 

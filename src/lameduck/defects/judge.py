@@ -85,7 +85,7 @@ def examine(run: Run) -> Judgement:
     stalls = run.stalls if _through_us(run) else ()
     failed = [e for e in run.recording.failed_exchanges() if e.intended_start in counted and booked(e, stalls)]
     lag = _lag(run, pods)
-    evidence = gather(run.recording, pods, lag, baseline, at_risk, {**run.facts.details, **_timing(run)})
+    evidence = gather(run.recording, pods, lag, baseline, at_risk, {**run.facts.details, **_timing(run)}, stalls)
     cases = narrow(infer(join(failed, pods), evidence), evidence)
     if not _routes_known(run):  # only now is it known whom the attempts that failed had met
         lag = _lag(run, pods, tied(cases))
