@@ -285,7 +285,8 @@ def test_a_cut_that_we_noticed_late_by_our_own_stall_may_have_come_with_the_exit
     world = going(details=shell(), killed=3_000, exited=3_008, gone=3_900)
     cut = lost(2_990, "closed", "await", after=320, nth=5, lane="reuse")
     run = run_of([*world, *OTHER], [*steady(20_000), cut], stalls=stalls)
-    assert [f.symptom for f in judge(run).findings if f.count] == [symptom]
+    symptoms = {finding.symptom for finding in judge(run).findings} - {"LD911"}
+    assert symptoms == {symptom, "LD903"}, "killed it was anyway"
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_somebody_who_listens_elsewhere_does_not_make_the_pod_a_listening_one(tm
 
 
 def test_readiness_that_is_never_true_says_what_was_answered(tmp_path: Path) -> None:
-    error = refused(tmp_path, *server("sick"), ready_path="/ready", start_deadline=2 * SECOND)
+    error = refused(tmp_path, *server("sick"), ready_path="/ready", start_deadline=4 * SECOND)
     assert "GET /ready on port 8080: answered 503" in str(error)
 
 
