@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lameduck.core.exchange import Kind
 from lameduck.core.instants import SECOND
 from lameduck.core.plan import Disruption, DisruptionPlan, Plan, RequestShape, SocketPlan, TrafficPlan
 from lameduck.core.proof import Proof, Verdict
@@ -83,6 +84,12 @@ def clean(proof: Proof) -> bool:
 def causes(proof: Proof) -> set[tuple[str, str]]:
     """Code and symptom of every finding, but for remarks about the preStop's length."""
     return {(f.defect.code, f.symptom) for f in proof.findings if f.symptom not in {"LD908", "LD911"}}
+
+
+def timed_out(folder: Path) -> int:
+    """How many requests timed out, those too that a stall of our own excuses."""
+    failed = read(folder / "run").run.recording.failed_exchanges()
+    return sum(1 for e in failed if e.failure is not None and e.failure.kind is Kind.TIMEOUT)
 
 
 def answered(folder: Path) -> int:

@@ -13,12 +13,13 @@ import sys
 import threading
 import time
 
-BORN = time.monotonic()
 behaviour = sys.argv[1]
 me = os.environ.get("POD_NAME", "?")
 lock = threading.Lock()
 busy = set()
 connections = set()
+asked = []
+"""When the first request came."""
 stopping = threading.Event()
 status = b"200 OK"
 close_after = False
@@ -55,10 +56,11 @@ def serve(connection):
                 if behaviour == "drops-the-second" and not first:
                     return
                 first = False
+                asked[:] = asked or [time.monotonic()]
                 busy.add(connection)
                 if behaviour == "hangs" and stopping.is_set():
                     time.sleep(3600)
-                if behaviour == "black-hole" and 3.0 < time.monotonic() - BORN < 5.0:
+                if behaviour == "black-hole" and 2.0 < time.monotonic() - asked[0] < 4.0:
                     time.sleep(3600)
                 keep = answer(connection, int(request.split()[1][1:] or 0) / 1000)
                 busy.discard(connection)
