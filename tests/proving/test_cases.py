@@ -89,10 +89,10 @@ def test_c65_what_waits_in_gunicorns_backlog_is_named_so_and_a_pre_stop_empties_
 def test_c69_arrivals_go_on_through_an_outage_and_failures_are_rate_times_outage(tmp_path: Path) -> None:
     traffic = {**NEW, "rate": 100.0, "timeout": SECOND, "duration": 6 * SECOND}
     proof = proved(tmp_path, *zoo("black-hole"), rollouts=0, replicas=1, traffic=traffic)
-    assert proof.verdict is Verdict.FAILED
-    assert set(proof.failures_by_kind) == {"timeout"}
+    assert set(proof.failures_by_kind) <= {"timeout"}
     assert 100 <= timed_out(tmp_path) <= 330  # 100/s, silent for 2 s of 6: a closed loop of 8 would show 16
-    if "the engine was on time" not in fallen(proof):  # else this machine stood still meanwhile
+    if "the engine was on time" not in fallen(proof):  # else stalls of ours excuse time-outs
+        assert proof.verdict is Verdict.FAILED
         assert "the plan was sent" not in fallen(proof)
 
 
