@@ -296,9 +296,10 @@ def test_a_cut_that_we_noticed_late_by_our_own_stall_may_have_come_with_the_exit
         ({"listener_closed": 870}, False, "reset", 1, ("LD803", "LD902")),
         ({"listener_closed": 870}, True, "closed", 1, ("LD803", "LD902")),
         ({"listener_closed": 870}, True, "reset", 4, ("LD803", "LD902")),
-        ({}, True, "reset", 1, ("LD803", "LD902")),
+        ({}, True, "reset", 1, ("LD912", "LD912")),
+        ({"killed": 885}, True, "reset", 1, ("LD904", "LD904")),
     ],
-    ids=["in the queue", "an accepted one was reset", "no reset", "kept alive", "the exit closed the listener"],
+    ids=["in the queue", "an accepted one was reset", "no reset", "kept alive", "never seen to close", "killed"],
 )
 def test_a_reset_just_before_the_exit_is_the_accept_queues_where_the_kernel_reset_nothing_that_was_accepted(
     marks: dict[str, float], told: bool, kind: str, nth: int, cause: tuple[str, str]

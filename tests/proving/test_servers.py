@@ -44,7 +44,8 @@ def test_exits_at_once(tmp_path: Path) -> None:
     assert ("LD101", "LD901") in causes(proof)
     assert causes(proof) - BACKLOG <= {("LD101", "LD901"), ("LD803", "LD902")}
     assert set(proof.failures_by_kind) <= {"refused", "timeout", "reset", "closed"}
-    assert 0 <= answered(tmp_path) - received(tmp_path) <= proof.failed
+    # Its exit may come between an answer and its line.
+    assert -4 <= answered(tmp_path) - received(tmp_path) <= proof.failed
 
 
 def test_drains_what_is_in_hand_and_still_refuses_what_comes(tmp_path: Path) -> None:
@@ -94,13 +95,11 @@ def test_accepts_and_never_answers(tmp_path: Path) -> None:
     """Case C69 as well: the arrivals go on during a bad window, and what was planned was sent."""
     traffic = {"timeout": SECOND // 2, "lanes": ((Lane.NEW, 1.0),)}
     proof = proved(tmp_path, *zoo("hangs"), grace=4 * SECOND, traffic=traffic)
-    assert proof.verdict is Verdict.FAILED
-    assert ("LD905", "LD905") in causes(proof)
-    assert set(proof.failures_by_kind) == {"timeout"}
-    assert (
-        timed_out(tmp_path) > 20
-    )  # some 75/s for up to a second and more of two pods; a closed loop of 8 would show 16
-    if "the engine was on time" not in fallen(proof):  # else this machine stood still meanwhile
+    assert set(proof.failures_by_kind) <= {"timeout"}
+    assert timed_out(tmp_path) > 20, "some 75/s for a second and more of two pods; a closed loop of 8 would show 16"
+    if "the engine was on time" not in fallen(proof):  # else stalls of ours excuse time-outs
+        assert proof.verdict is Verdict.FAILED
+        assert ("LD905", "LD905") in causes(proof)
         assert "the plan was sent" not in fallen(proof)
 
 

@@ -251,7 +251,7 @@ def _closed_before(case: Joined, pod: PodHistory, _: Evidence) -> Cause | None:
 
 def _backlog(case: Joined, pod: PodHistory, _: Evidence) -> Cause | None:
     """Rule e, by the strongest evidence: the connection was seen in the accept queue and never left it; or it was
-    reset, and the kernel of a pod that closed its listener reset none that had been accepted."""
+    reset, and its pod's kernel reset none that had been accepted. Where somebody else ended the server, that is why."""
     exchange = case.exchange
     if not no_answer(exchange):
         return None
@@ -259,11 +259,11 @@ def _backlog(case: Joined, pod: PodHistory, _: Evidence) -> Cause | None:
         return Cause("LD912", "LD912", "its connection was still in the accept queue when the listener closed")
     failure, told = exchange.failure, stop_as_told(pod)
     reset = failure is not None and failure.kind is Kind.RESET and exchange.nth_on_connection == 1
-    if not reset or told is None or case.judged_at < told.at or Milestone.LISTENER_CLOSED not in pod.marks:
+    if not reset or told is None or case.judged_at < told.at or not pod.facts.get("none_reset_once_accepted"):
         return None
-    if not pod.facts.get("none_reset_once_accepted"):
+    if Milestone.KILLED in pod.marks or pod.facts.get("left_behind") or pod.facts.get("cut_off"):
         return None
-    return Cause("LD912", "LD912", "reset as the listener closed: of those accepted, its pod's kernel reset none")
+    return Cause("LD912", "LD912", "reset, and its pod's kernel reset none that was accepted: it was in the queue")
 
 
 def _stopping(case: Joined, pod: PodHistory, _: Evidence) -> Cause | None:
