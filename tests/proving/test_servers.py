@@ -52,7 +52,7 @@ def test_drains_what_is_in_hand_and_still_refuses_what_comes(tmp_path: Path) -> 
     proof = proved(tmp_path, *zoo("drains"), traffic=NEW)
     assert proof.verdict is Verdict.FAILED
     assert causes(proof) - BACKLOG == {("LD101", "LD901")}
-    assert 0 <= received(tmp_path) - answered(tmp_path) <= UNTOLD
+    assert -timed_out(tmp_path) <= received(tmp_path) - answered(tmp_path) <= UNTOLD
 
 
 def test_a_lame_duck_needs_no_pre_stop(tmp_path: Path) -> None:
