@@ -15,7 +15,10 @@ resolve, 130 interrupted with none failed.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
         prepare(plan.requests[0], lane, host, values_of)  # refuse here, in one line, what cannot be sent
     _check_writable(arguments.json)
     addresses = TcpDialer.resolve(target.host, target.port).addresses
-    crew = Crew(Job(plan, addresses, host, tls, values_of), arguments.workers)
-    interrupted = _watch(crew, plan, target.url, live=not arguments.quiet)
+    with _ctrl_c() as pressed:
+        crew = Crew(Job(plan, addresses, host, tls, values_of), arguments.workers)
+        interrupted = _watch(crew, plan, target.url, pressed, live=not arguments.quiet)
     _report(crew.summary, plan, target.url, arguments)
     if crew.summary.failed:
         return ExitCode.FAILED
@@ -138,27 +142,42 @@ def _check_writable(file: str | None) -> None:
         raise EnvironmentFault(f"cannot write {file}: {error.strerror}") from None
 
 
-def _watch(crew: Crew, plan: TrafficPlan, url: str, *, live: bool) -> bool:
-    """Follow the workers to their end; True if a Ctrl-C came first. A second one ends them at once."""
-    from lameduck.cli.load_live import LiveView
+@contextmanager
+def _ctrl_c() -> Iterator[list[bool]]:
+    """The first Ctrl-C is only noted: an exception, wherever it came, could lose what was sent. The second raises."""
+    pressed: list[bool] = []
 
-    interrupted = False
-    with LiveView(plan, url, crew.started, on=live) as view:
-        while True:
-            try:
-                for word in crew.words():
-                    view.update(word)
-            except KeyboardInterrupt:
-                if interrupted:
-                    crew.kill()
-                    raise
-                interrupted = True
-                crew.stop()
-            except BaseException:
-                crew.kill()
-                raise
-            else:
-                return interrupted
+    def note(*_: object) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(True)
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, or somebody else's
+        yield pressed
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _watch(crew: Crew, plan: TrafficPlan, url: str, pressed: list[bool], *, live: bool) -> bool:
+    """Follow the workers to their end; True if a Ctrl-C came first. A second one ends them at once."""
+    try:
+        from lameduck.cli.load_live import LiveView
+
+        interrupted = False
+        with LiveView(plan, url, crew.started, on=live) as view:
+            for word in crew.words():
+                view.update(word)
+                if pressed and not interrupted:
+                    interrupted = True
+                    crew.stop()
+    except BaseException:
+        crew.kill()
+        raise
+    return interrupted
 
 
 def _report(summary: LoadSummary, plan: TrafficPlan, url: str, arguments: argparse.Namespace) -> None:
