@@ -1,7 +1,8 @@
 """A wrapper stands between the signal and the server (LD409, wrapper-cuts-drain).
 
 What it finds
-    su -c and runuser (SIGKILL after 2 s), conda run, script, flock, xargs, time, a restart loop.
+    su -c and runuser (SIGKILL after 2 s), conda run, script, flock, xargs, time, a restart loop. Where a script uses su
+    for root only, the image's USER and the pod's runAsUser decide.
 
 Why it loses requests
     It kills the server after a fixed time, or never passes the signal on.

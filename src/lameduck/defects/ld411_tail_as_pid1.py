@@ -1,13 +1,14 @@
 """tail keeps the container alive (LD411, tail-as-pid1).
 
 What it finds
-    A daemonised or background server followed by tail -f or sleep infinity.
+    A daemonised or background server followed by tail -f, sleep infinity or an endless loop of sleeps; a web server in
+    the background of a worker (celery, sidekiq).
 
 Why it loses requests
     The server runs as a daemon beside it; the stop signal ends tail (or is ignored), never the server.
 
 Fix and its safety
-    None: run the server in the foreground with exec.
+    By hand: the server in the foreground with exec, and what runs beside it in a container of its own.
 
 Example
     start.sh:

@@ -1,13 +1,14 @@
 """The script traps another signal than the one that is sent (LD413, wrapper-traps-another-signal).
 
 What it finds
-    A trap for TERM in an image that stops with QUIT, INT or WINCH, or the reverse.
+    A trap for TERM in an image that stops with QUIT, INT or WINCH, or the reverse; a handler that sends the server a
+    signal on which it cuts (TERM to nginx).
 
 Why it loses requests
     The runtime sends the image's STOPSIGNAL; a shell as PID 1 without a trap for exactly that signal ignores it.
 
 Fix and its safety
-    Safe: trap the signal that is sent and forward it unchanged; or exec.
+    Safe: trap the signal that is sent and forward it unchanged, or send the one on which the server drains; or exec.
 
 Evidence
     Measured with bash: QUIT ignored until SIGKILL. Official php-fpm and nginx images stop with QUIT, httpd and

@@ -112,6 +112,11 @@ def wrapper_fix(problem: Problem) -> Fix | None:
         )
         words = [f"/opt/conda/envs/{environment}/bin/{inside[0]}", *inside[1:]] if inside else ["SERVER"]
         return advice("the environment's own program, by its path", f"ENTRYPOINT {json.dumps(words)}\n")
+    if name in {"apachectl", "apache2ctl"}:
+        return advice(
+            "apache2 itself, and its graceful signal in the Dockerfile (STOPSIGNAL SIGWINCH)",
+            f". /etc/apache2/envvars; exec apache2 {' '.join(problem.argv[1:])}\n",
+        )
     if not name or "loop" in problem.note:
         return advice("no loop: the kubelet restarts the container", "exec SERVER ARGUMENTS\n")
     return advice("the program itself", f"exec {' '.join(inside)}\n") if inside else None

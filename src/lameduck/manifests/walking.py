@@ -143,6 +143,13 @@ class _Walker:
         if launcher:
             self.launcher(argv, launcher, at)
             return True
+        if name in {"apachectl", "apache2ctl"} and self.launch.shell == "dash" and server_of(argv) is not None:
+            note = f"{name} (Debian, 2.4) is a shell script that runs apache2 as its child and keeps the stop signal"
+            self.link(name, Does.SWALLOWS, "a shell script, without exec", at)
+            self.trouble(Trouble.WRAPPER, at, argv=argv, note=note)
+            self.sent = None
+            self.serve(argv, at, quiet=True)
+            return True
         inside = inner(argv)
         if name in {"conda", "mamba"} and "run" in argv:
             self.link(" ".join(argv[:2]), Does.SWALLOWS, "does not forward the stop signal", at)
