@@ -269,3 +269,18 @@ def test_exec_is_no_fix_where_a_script_waits_for_several_servers() -> None:
     assert mend(files).changed == [], "it would tell one of the two"
     (found,) = found_in(files)
     assert found.fix is not None and "kill -TERM $pids" in found.fix.patches[0].snippet
+
+
+def test_a_grace_period_is_moved_to_the_pod_before_one_is_written_there() -> None:
+    hook = "          lifecycle: {preStop: {exec: {command: [sleep, '60']}}}\n"
+    grace = f"{hook}          terminationGracePeriodSeconds: 120\n---"
+    files = {"web.yaml": DEPLOYMENT.replace("---", grace)}
+    content = mend(files).texts["web.yaml"].content
+    assert content.count("terminationGracePeriodSeconds") == 1 and "terminationGracePeriodSeconds: 120" in content
+    assert not found_in({"web.yaml": content})
+
+
+def test_what_a_hook_waits_after_it_has_stopped_the_server_is_waited_before() -> None:
+    hook = "          lifecycle: {preStop: {exec: {command: [sh, -c, 'kill -TERM 1; sleep 25']}}}\n---"
+    content = mend({"web.yaml": DEPLOYMENT.replace("---", hook)}).texts["web.yaml"].content
+    assert "sleep: {seconds: 25}" in content

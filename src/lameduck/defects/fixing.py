@@ -21,6 +21,8 @@ from lameduck.manifests.text import Text, apply_edits
 from lameduck.manifests.yamlnode import Node, documents
 
 MAX_PASSES = 8
+MOVES = "LD003"
+"""Fields are moved to where they count before anything is decided by their values."""
 FIELDS = frozenset(
     {
         "lifecycle",
@@ -126,7 +128,9 @@ class Mender:
         mended = Mended(self.before, self.texts)
         outcome, refused = self.lint(), set[tuple[str, str, str]]()
         for _ in range(MAX_PASSES):
-            batch = _compatible(one for one in outcome.findings if self.wanted.takes(one) and _key(one) not in refused)
+            open_ones = [one for one in outcome.findings if self.wanted.takes(one) and _key(one) not in refused]
+            moved = [one for one in open_ones if one.defect.code == MOVES]
+            batch = _compatible(moved or open_ones)
             if not batch:
                 break
             after, problem = self.tried(batch, outcome, mended.applied)

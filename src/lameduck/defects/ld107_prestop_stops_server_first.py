@@ -77,7 +77,7 @@ def lint(project: Project) -> Iterator[Finding]:
         hook = hook_of(container)
         if not hook.stops or hook.delay is None or hook.delay > 0 or container.kind != "main":
             continue
-        seconds = delay_wanted(project)
+        seconds = max(delay_wanted(project), round(hook.meant or 0))  # what the hook waits behind it was chosen
         fix = tried(
             lambda workload=workload, container=container, seconds=seconds: fix_of(  # type: ignore[misc]
                 f"wait {seconds} s instead, and let the stop signal do the rest",

@@ -87,7 +87,7 @@ class Flow:
 
     def step(self, statement: Statement, after: tuple[Statement, ...] = (), guarded: bool = False) -> bool:
         """Follow one statement; whether the way surely ends there."""
-        if statement.background:
+        if statement.background or (statement.words[:1] == ("eval",) and statement.words[-1] == "&"):
             self.launch(statement)
             return False
         match statement.kind:

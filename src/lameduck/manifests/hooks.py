@@ -48,7 +48,7 @@ class Hook:
     broken: str = ""
     """Why it cannot do what was meant; "" when it can."""
     meant: float | None = None
-    """The seconds that were meant, of a broken sleep."""
+    """The seconds that were meant: of a broken sleep, or of one that comes after the server was stopped."""
     pure_sleep: bool = False
 
     @property
@@ -205,7 +205,7 @@ def _shell(node: Node, argv: tuple[str, ...]) -> Hook:
         delay=watch.before if watch.stops else None if watch.unknown else watch.slept,
         stops=watch.stops,
         broken=watch.broken,
-        meant=watch.meant,
+        meant=watch.meant or (watch.slept if watch.stops else None) or None,
         pure_sleep=watch.only_sleeps and watch.slept > 0,
     )
 
