@@ -270,9 +270,19 @@ def versions() -> str:
     lock = (ROOT / "requirements-servers.lock").read_text()
     pins = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", lock, re.MULTILINE))
     said = [f"{name} {pins[name]}" for name in PACKAGES]
-    node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    node, java = (
+        subprocess.run([name, "--version"], capture_output=True, text=True, check=False).stdout
+        for name in ("node", "java")
+    )
     kubernetes = re.search(r"k8s.io/kubernetes v(\S+)", (HERE.parent / "go.mod").read_text())
-    return ", ".join([*said, f"Node {node.lstrip('v')}", f"Kubernetes {kubernetes[1] if kubernetes else ''}"])
+    return ", ".join(
+        [
+            *said,
+            f"Node {node.strip().lstrip('v')}",
+            " ".join(java.split()[:2]),
+            f"Kubernetes {kubernetes[1] if kubernetes else ''}",
+        ]
+    )
 
 
 def main() -> int:
