@@ -284,3 +284,15 @@ def test_what_a_hook_waits_after_it_has_stopped_the_server_is_waited_before() ->
     hook = "          lifecycle: {preStop: {exec: {command: [sh, -c, 'kill -TERM 1; sleep 25']}}}\n---"
     content = mend({"web.yaml": DEPLOYMENT.replace("---", hook)}).texts["web.yaml"].content
     assert "sleep: {seconds: 25}" in content
+
+
+def test_a_wait_for_all_stays_one_for_all() -> None:
+    script = "#!/bin/bash\n/bin/one & a=$!\n/bin/two & b=$!\ntrap 'kill $a $b' TERM\nwait\n"
+    files = {"Dockerfile": 'FROM debian:12\nCOPY start.sh /\nENTRYPOINT ["/start.sh"]\n', "start.sh": script}
+    assert mend(files).texts["start.sh"].content == script.replace("\nwait\n", "\nuntil wait; do :; done\n")
+
+
+def test_a_server_before_an_exec_gets_no_loop_after_which_that_would_start() -> None:
+    dockerfile = 'FROM debian:12\nCOPY start.sh /\nENTRYPOINT ["/start.sh"]\nCMD ["puma"]\n'
+    files = {"Dockerfile": dockerfile, "start.sh": '#!/bin/bash\nrails server\nexec "$@"\n'}
+    assert found_in(files) and mend(files).changed == []

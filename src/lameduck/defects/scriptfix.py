@@ -107,6 +107,8 @@ def loop_edits(problem: Problem) -> list[Edit]:
     ending = problem.ending
     if ending is None or ending.statement is None or ending.way is not Way.FOREGROUND or problem.in_code:
         return []
+    if any(one.words[:1] == ("exec",) for one in ending.after):
+        return []  # it would start again after the stop
     text = problem.text
     start, end = text.line_start(ending.start), text.line_end(ending.end)
     if text.content[start : ending.start].strip() or text.content[ending.end : end].strip(" \t"):
@@ -175,6 +177,9 @@ def rewait(project: Project, program: Program, problem: Problem) -> Fix | None:
     if words[:1] != ["wait"] or first.looped or not alone:
         return forward_and_wait(problem, "wait until the server has ended")
     indent = text.content[start : first.start]
+    if ending.company and words == ["wait"]:  # for all of them, and again when the signal has ended it
+        edits = [Edit(first.start, last.end, "until wait; do :; done")]
+        return with_window(project, program, "wait again until all have ended", text, edits, Safety.UNSAFE)
     variable = words[1].strip("\"'").removeprefix("$").strip("{}") if len(words) == 2 else ""
     lines: list[str] = []
     if not variable.isidentifier():

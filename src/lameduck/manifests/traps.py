@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from lameduck.manifests.durations import duration
@@ -19,6 +19,7 @@ _STOPPERS = re.compile(
     r"(nginx|apachectl|apache2ctl|httpd|supervisorctl|rabbitmqctl|redis-cli|pg_ctl|catalina\.sh|mysqladmin|nodetool|service|"
     r"systemctl|kafka-server-stop(\.sh)?|zkServer\.sh|s6-svscanctl|start-stop-daemon|mongod|varnishadm|uwsgi|su|gosu|sudo)\Z"
 )
+_GONE = re.compile(r"kill -0|/proc/\$|pgrep|pidof|ps -p")
 NAP = 5
 """Seconds of sleep from which on a handler or script is taken to wait for the server."""
 _HARMLESS = words(
@@ -92,7 +93,17 @@ def handler_of(body: tuple[Statement, ...], functions: Mapping[str, tuple[Statem
     for statement in _flat(body):
         if statement.words:
             total = together(total, _does(statement, functions, depth, total.resets))
-    return total
+    return replace(total, waits=True) if _polls(body) else total
+
+
+def _polls(body: tuple[Statement, ...]) -> bool:
+    """Whether a handler looks again and again until the server is gone: ``while kill -0 $pid; do sleep 1; done``."""
+    return any(
+        (one.kind is Kind.LOOP and bool(_GONE.search(one.name)))
+        or _polls(one.body)
+        or any(_polls(way.body) for way in one.branches)
+        for one in body
+    )
 
 
 def together(first: Handler, then: Handler) -> Handler:
