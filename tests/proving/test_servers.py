@@ -59,7 +59,7 @@ def test_a_lame_duck_needs_no_pre_stop(tmp_path: Path) -> None:
     proof = proved(tmp_path, *zoo("lame"), rollouts=2)
     assert clean(proof) and not causes(proof)
     assert proof.terminations == 4
-    assert received(tmp_path) >= proof.requests
+    assert received(tmp_path) >= proof.requests or fallen(proof), "what was sent was answered"
     assert 0 <= received(tmp_path) - answered(tmp_path) <= UNTOLD
     seen = read(tmp_path / "run").run.observations
     begun = [each.at for each in seen if each.what is Event.DISRUPTION_REQUESTED]
