@@ -17,6 +17,8 @@ behaviour = sys.argv[1]
 me = os.environ.get("POD_NAME", "?")
 lock = threading.Lock()
 busy = set()
+new = {}
+"""Connections that have not asked anything yet, and since when: one that a proxy keeps ready may never do so."""
 connections = set()
 asked = []
 """When the first request came."""
@@ -58,6 +60,7 @@ def serve(connection):
                 first = False
                 asked[:] = asked or [time.monotonic()]
                 busy.add(connection)
+                new.pop(connection, None)
                 if behaviour == "hangs" and stopping.is_set():
                     time.sleep(3600)
                 if behaviour == "black-hole" and 2.0 < time.monotonic() - asked[0] < 4.0:
@@ -70,6 +73,7 @@ def serve(connection):
             pass
         finally:
             busy.discard(connection)
+            new.pop(connection, None)
             connections.discard(connection)
 
 
@@ -100,7 +104,7 @@ def accept(listener):
         try:
             with lock:
                 connection, _ = listener.accept()
-                busy.add(connection)
+                new[connection] = time.monotonic()
         except BlockingIOError:
             continue
         except OSError:
@@ -109,11 +113,16 @@ def accept(listener):
         return connection
 
 
+def in_hand():
+    """Whether a request is being served, or may lie unread on a connection that came within the last second."""
+    return bool(busy) or any(time.monotonic() - since < 1.0 for since in list(new.values()))
+
+
 def finish(listener, patience=60.0):
     """Close the listener, let what is in hand end, go."""
     close(listener)
     end = time.monotonic() + patience
-    while busy and time.monotonic() < end:
+    while in_hand() and time.monotonic() < end:
         time.sleep(0.002)
     os._exit(0)
 
@@ -140,7 +149,7 @@ def on_sees_off(listener):
     close(listener)
     quiet = time.monotonic()
     while connections and time.monotonic() - quiet < 1.5:
-        if busy:
+        if in_hand():
             quiet = time.monotonic()
         time.sleep(0.002)
     os._exit(0)
@@ -152,7 +161,7 @@ def on_lame(listener):
     close_after = True
     quiet = time.monotonic()
     while time.monotonic() - quiet < 2.0:  # kube-proxy may be a second late, and a busy machine adds to it
-        if busy:
+        if in_hand():
             quiet = time.monotonic()
         time.sleep(0.002)
     finish(listener)
