@@ -82,6 +82,8 @@ async def ingress(**servers: Serve | None) -> AsyncIterator[Scene]:
         await scene.hop.stop()
         for each in listening:
             each.close()
+        for backend in scene.backends.values():
+            backend.pool.close()
 
 
 def answering(answer: bytes, heads: list[bytes], bodies: int = 0) -> Serve:

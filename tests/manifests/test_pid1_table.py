@@ -96,7 +96,9 @@ def fate(argv: list[str], tmp_path: Path, *, script: str, signals: int, patience
 
 def _line(read: int, patience: float) -> bytes:
     """The next line, b"" at the end or when none came in time."""
-    return os.read(read, 100).split(b"\n")[0] if select.select([read], [], [], patience)[0] else b""
+    poll = select.poll()  # not select: it knows no descriptor beyond 1023
+    poll.register(read, select.POLLIN)
+    return os.read(read, 100).split(b"\n")[0] if poll.poll(patience * 1000) else b""
 
 
 def _init(unshare: int) -> int:
