@@ -69,19 +69,19 @@ class Layer:
         """A request has come."""
         with self._counting:
             self.in_flight += 1
-        now = time.monotonic_ns()
-        if now >= self._next_look:
-            self._next_look = now + EVERY
-            self._look(now)
+        self._look_if_due()
 
     def last_answer(self) -> bool:
         """Whether the answer that starts now is its connection's last; looks anew where others hold the signal."""
         if not self.lame and self._untold:
-            now = time.monotonic_ns()
-            if now >= self._next_look:
-                self._next_look = now + EVERY
-                self._look(now)
+            self._look_if_due()
         return self.lame
+
+    def _look_if_due(self) -> None:
+        now = time.monotonic_ns()
+        if now >= self._next_look:
+            self._next_look = now + EVERY
+            self._look(now)
 
     def leave(self, counts: bool = True) -> None:
         """It has been answered. `counts`: it was a client's and not a probe's."""

@@ -62,8 +62,9 @@ def _set(thread: int, *, realtime: bool) -> None:
 
 def _take_turns(threads: list[int], length: int) -> None:
     """Turns of `length` (ns) for these threads, 0 for the system's own; an older kernel takes no notice."""
+    call = ctypes.CDLL(None).syscall
     for thread in threads if _SETATTR else ():
         with suppress(OSError):  # it has ended meanwhile
             nice = os.getpriority(os.PRIO_PROCESS, thread)
             attr = _ATTR.pack(_ATTR.size, os.SCHED_OTHER, 0, nice, 0, length, 0, 0)
-            ctypes.CDLL(None).syscall(_SETATTR, thread, ctypes.create_string_buffer(attr, _ATTR.size), 0)
+            call(_SETATTR, thread, ctypes.create_string_buffer(attr, _ATTR.size), 0)

@@ -283,7 +283,7 @@ class LocalCluster:
         self._wait = asyncio.get_running_loop().create_future()
         self._node.on_change.append(self._look_served)
         self._look_served()
-        patience = asyncio.get_running_loop().call_later(_ELSEWHERE / 1e9, self._look_elsewhere)
+        patience = asyncio.get_running_loop().call_later(_ELSEWHERE / SECOND, self._look_elsewhere)
         try:
             await self._wait
         finally:

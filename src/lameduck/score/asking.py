@@ -10,7 +10,6 @@ import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 from lameduck.core.errors import EnvironmentFault, UsageError
 from lameduck.core.shutdown import GOOD, Letter, Observed, Protocol, Question
@@ -131,13 +130,15 @@ async def _together(subject: Subject, notes: Notes, asks: list[tuple[str, Ask]],
 
 async def ask_in_time(subject: Subject, ask: Ask, notes: Notes, below: list[str] | None = None) -> None:
     """One question, and again where it came too late. Raises `Late` when it did so each time."""
-    for _ in range(TRIES - 1):
-        with suppress(Late):
+    for left in reversed(range(TRIES)):
+        try:
             async with Server(subject, below) as server:
                 await ask(server, notes)
+        except Late:
+            if not left:
+                raise
+        else:
             return
-    async with Server(subject, below) as server:
-        await ask(server, notes)
 
 
 async def _is_slow(server: Server, slow: Request) -> None:
